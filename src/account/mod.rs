@@ -1,0 +1,11 @@
+//! Outbound auth accounts: what they are, what providers presume, which one a sender maps to. Pure.
+
+mod model;
+pub mod presets;
+pub mod routing;
+pub mod token;
+
+pub use model::{
+    Account, AccountId, AccountType, ApplicationId, DomainPattern, Grant, Login, Mechanism, OAuthLogin,
+    Pacing, Rate, SecurityMode, Server,
+};

@@ -1,0 +1,256 @@
+//! The account itself.
+
+use crate::mail::{Domain, Mailbox, MailboxError};
+use secrecy::SecretString;
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use url::Url;
+
+/// Names an account: the `ID` of `[account.ID]`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(Arc<str>);
+
+/// Names an application: the `ID` of `[application.ID]`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApplicationId(Arc<str>);
+
+macro_rules! id {
+    ($name:ident) => {
+        impl $name {
+            /// Takes the id as written in the configuration.
+            pub fn new(id: &str) -> Self {
+                Self(id.into())
+            }
+
+            /// The id as written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+id!(AccountId);
+id!(ApplicationId);
+
+/// The four types that users know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AccountType {
+    /// Basic (SMTP).
+    Basic,
+    /// Generic OAuth 2.0 (SMTP).
+    OAuth2,
+    /// Google OAuth 2.0 (SMTP).
+    Google,
+    /// Microsoft OAuth 2.0 (SMTP).
+    Microsoft,
+}
+
+impl AccountType {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::OAuth2 => "oauth2",
+            Self::Google => "google",
+            Self::Microsoft => "microsoft",
+        }
+    }
+}
+
+/// The sender domains that an account serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DomainPattern {
+    /// `example.com`: this domain alone.
+    Exact(Domain),
+    /// `*.example.com`: every domain below, at any depth, not `example.com` itself.
+    Below(Domain),
+}
+
+impl DomainPattern {
+    /// Parses `example.com` or `*.example.com`.
+    pub fn parse(text: &str) -> Result<Self, MailboxError> {
+        match text.strip_prefix("*.") {
+            Some(parent) => Domain::parse(parent).map(Self::Below),
+            None => Domain::parse(text).map(Self::Exact),
+        }
+    }
+}
+
+impl fmt::Display for DomainPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(d) => d.fmt(f),
+            Self::Below(d) => write!(f, "*.{d}"),
+        }
+    }
+}
+
+/// How the connection to the server is secured. `auto` is resolved by the port when the account is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityMode {
+    /// Plain text all the way.
+    None,
+    /// STARTTLS, demanded (RFC 3207).
+    StartTls,
+    /// TLS from the first octet (RFC 8314).
+    Tls,
+}
+
+/// The smarthost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Host name or IP address; also the name that its certificate must bear.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub security: SecurityMode,
+    /// Log in although nothing protects the connection and the server is not on loopback.
+    pub allow_plaintext_authentication: bool,
+    /// Whether the server's certificate must be valid.
+    pub certificate_validation: bool,
+    /// PEM file with further trusted roots.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A SASL mechanism as configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mechanism {
+    /// XOAUTH2 for OAuth accounts; PLAIN, else LOGIN, for passwords.
+    #[default]
+    Auto,
+    /// XOAUTH2.
+    XOAuth2,
+    /// PLAIN (RFC 4616).
+    Plain,
+    /// LOGIN.
+    Login,
+}
+
+/// Who logs in, and how.
+#[derive(Debug, Clone)]
+pub enum Login {
+    /// No AUTH at all.
+    None,
+    /// A user name and a password.
+    Password {
+        /// SMTP user name.
+        username: String,
+        /// Its password.
+        password: SecretString,
+    },
+    /// A user name and an access token. Never falls back to a password.
+    OAuth(Box<OAuthLogin>),
+}
+
+/// How an OAuth account gets its tokens.
+#[derive(Debug, Clone)]
+pub struct OAuthLogin {
+    /// The mailbox that logs in: `user=` of XOAUTH2.
+    pub username: String,
+    /// Client identifier (RFC 6749 §2.2).
+    pub client_id: String,
+    /// Client secret; absent for public clients.
+    pub client_secret: Option<SecretString>,
+    /// Authorization endpoint (RFC 6749 §3.1).
+    pub authorization_endpoint: Url,
+    /// Token endpoint (RFC 6749 §3.2).
+    pub token_endpoint: Url,
+    /// Space-separated scopes (RFC 6749 §3.3).
+    pub scope: String,
+    /// The grant that yields the first token.
+    pub grant: Grant,
+    /// Query parameters that the provider wants on its authorization endpoint to hand out a refresh token.
+    pub authorization_parameters: Vec<(&'static str, String)>,
+    /// A refresh token brought from another tool, used until the store has one of its own.
+    pub first_refresh_token: Option<SecretString>,
+}
+
+/// The grant types of RFC 6749 that work so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Grant {
+    /// A person signs in (RFC 6749 §4.1 with PKCE, RFC 7636); refreshed ever after.
+    #[default]
+    AuthorizationCode,
+}
+
+/// So many messages in such a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Messages.
+    pub count: u32,
+    /// The time in which they may leave.
+    pub per: Duration,
+}
+
+/// How fast an account may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pacing {
+    /// Upstream connections at once; at least 1.
+    pub max_connections: usize,
+    /// Messages per time; `None` is no limit.
+    pub rate_limit: Option<Rate>,
+    /// Recipients in one transaction; more are sent in further transactions.
+    pub max_recipients_per_message: Option<usize>,
+}
+
+/// An outbound auth account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// The name that people gave it; the id where they gave none.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// Inactive accounts serve nobody.
+    pub active: bool,
+    /// The application it belongs to; `None` is the organization level.
+    pub application: Option<ApplicationId>,
+    /// Its type.
+    pub kind: AccountType,
+    /// Sender domains it serves.
+    pub domains: Vec<DomainPattern>,
+    /// Exact senders it serves, looked at before domains.
+    pub senders: Vec<Mailbox>,
+    /// Whether it serves senders that no other account at its level matches.
+    pub default: bool,
+    /// Where its mail goes.
+    pub server: Server,
+    /// Who logs in.
+    pub login: Login,
+    /// The SASL mechanism.
+    pub mechanism: Mechanism,
+    /// How fast it may send.
+    pub pacing: Pacing,
+}
+
+impl Account {
+    /// Who logs in, where anybody does.
+    pub fn username(&self) -> Option<&str> {
+        match &self.login {
+            Login::None => None,
+            Login::Password { username, .. } => Some(username),
+            Login::OAuth(oauth) => Some(&oauth.username),
+        }
+    }
+
+    /// The OAuth half, for OAuth accounts.
+    pub fn oauth(&self) -> Option<&OAuthLogin> {
+        match &self.login {
+            Login::OAuth(oauth) => Some(oauth),
+            _ => None,
+        }
+    }
+}

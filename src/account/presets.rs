@@ -1,0 +1,1 @@
+//! What Google and Microsoft presume: servers, endpoints, scopes, limits.

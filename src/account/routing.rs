@@ -1,0 +1,1 @@
+//! Which account a sender maps to, and why.

@@ -1,0 +1,131 @@
+//! The configuration as the rest of the program sees it: checked, resolved, free of serde.
+
+use crate::account::{Account, ApplicationId};
+use ipnet::IpNet;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Everything that the daemon is built from.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// EHLO name, Received, Message-ID.
+    pub hostname: String,
+    /// Store and queue.
+    pub state_dir: PathBuf,
+    /// Where mail comes in.
+    pub listeners: Vec<ListenerSettings>,
+    /// Applications by id, in the order of their ids.
+    pub applications: Vec<Application>,
+    /// All accounts, inactive ones too, in the order of their ids.
+    pub accounts: Vec<Account>,
+    /// `[queue]`.
+    pub queue: QueueSettings,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[admin]`; `None` where the address is `"off"`.
+    pub admin: Option<AdminSettings>,
+    /// `[log]`.
+    pub log: LogSettings,
+    /// What an operator should know, although the configuration is valid: the old form, plain-text logins,
+    /// validation turned off. One sentence each, with file and line where known.
+    pub warnings: Vec<String>,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A socket that systemd passes, by its `FileDescriptorName=`.
+    Systemd(String),
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
+/// One `[[listener]]`.
+#[derive(Debug, Clone)]
+pub struct ListenerSettings {
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// Who may submit.
+    pub clients: Vec<IpNet>,
+    /// The application that mail from here belongs to.
+    pub application: Option<ApplicationId>,
+}
+
+/// One `[application.ID]`.
+#[derive(Debug, Clone)]
+pub struct Application {
+    /// Its id.
+    pub id: ApplicationId,
+    /// Connections from here belong to it, whichever the listener. The longest prefix wins.
+    pub clients: Vec<IpNet>,
+}
+
+/// `[queue]`.
+#[derive(Debug, Clone)]
+pub struct QueueSettings {
+    /// Waits between attempts; the last one repeats. Never empty.
+    pub retry: Vec<Duration>,
+    /// The age at which a message fails.
+    pub expire: Duration,
+    /// How long failed messages stay.
+    pub keep_failed: Duration,
+    /// Octets on disk past which new mail gets 452 4.3.1.
+    pub max_size: u64,
+    /// Octets that must stay free on the disk.
+    pub min_free: u64,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Octets of content.
+    pub message_size: u64,
+    /// Recipients of one message.
+    pub recipients: usize,
+    /// Connections at once, all listeners together.
+    pub connections: usize,
+    /// Connections at once from one client address.
+    pub connections_per_client: usize,
+    /// Longest wait for a command.
+    pub command_timeout: Duration,
+    /// Longest silence inside DATA.
+    pub data_timeout: Duration,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone)]
+pub struct AdminSettings {
+    /// The address to listen on; loopback only, for now.
+    pub address: SocketAddr,
+    /// How browsers reach it; the redirect URI is this and `/oauth/callback`.
+    pub public_url: url::Url,
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Journald's prefixes under systemd, text elsewhere.
+    #[default]
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// Form of the lines.
+    pub format: LogFormat,
+    /// A tracing filter: a level, or directives.
+    pub level: String,
+}

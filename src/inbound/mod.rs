@@ -1,0 +1,1 @@
+//! Mail in: listeners and sessions.

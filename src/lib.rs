@@ -1,0 +1,26 @@
+//! waxseal: an SMTP relay proxy. Plain local mail comes in; it leaves over TLS, authenticated with OAuth 2.0
+//! or a password. `ARCHITECTURE.md` has the path of a message and the code map; the modules below are listed
+//! from the top floor down, and none imports one above it (`tests/architecture.rs`).
+
+pub mod app;
+pub mod cli;
+
+pub mod admin;
+pub mod inbound;
+
+pub mod queue;
+
+pub mod outbound;
+
+pub mod oauth;
+
+pub mod config;
+pub mod store;
+
+pub mod account;
+pub mod smtp;
+
+pub mod mail;
+pub mod telemetry;
+
+pub mod sandbox;

@@ -1,0 +1,62 @@
+//! The envelope of a message (RFC 5321 §2.3.1).
+
+use super::{ForwardPath, ReversePath};
+
+/// What the client declared of the content with `BODY=` (RFC 6152).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BodyType {
+    /// `BODY=7BIT`, or nothing said.
+    #[default]
+    SevenBit,
+    /// `BODY=8BITMIME`.
+    EightBitMime,
+}
+
+/// An envelope was to be made without recipients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an envelope has at least one recipient")]
+pub struct NoRecipients;
+
+/// Sender, recipients and what was declared about the content. Never without recipients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    reverse_path: ReversePath,
+    forward_paths: Vec<ForwardPath>,
+    body: BodyType,
+    smtputf8: bool,
+}
+
+impl Envelope {
+    /// Joins the parts; `smtputf8` is whether the client said SMTPUTF8 (RFC 6531).
+    pub fn new(
+        reverse_path: ReversePath,
+        forward_paths: Vec<ForwardPath>,
+        body: BodyType,
+        smtputf8: bool,
+    ) -> Result<Self, NoRecipients> {
+        if forward_paths.is_empty() {
+            return Err(NoRecipients);
+        }
+        Ok(Self { reverse_path, forward_paths, body, smtputf8 })
+    }
+
+    /// Who gets notifications.
+    pub fn reverse_path(&self) -> &ReversePath {
+        &self.reverse_path
+    }
+
+    /// The recipients in the order they were named; a recipient is known by its index in this slice.
+    pub fn forward_paths(&self) -> &[ForwardPath] {
+        &self.forward_paths
+    }
+
+    /// The declared body type.
+    pub fn body(&self) -> BodyType {
+        self.body
+    }
+
+    /// Whether the client said SMTPUTF8.
+    pub fn smtputf8(&self) -> bool {
+        self.smtputf8
+    }
+}

@@ -1,0 +1,16 @@
+//! The vocabulary of mail: mailboxes, paths, envelopes, replies, trace fields. Pure: no I/O, no clock.
+
+mod content;
+mod envelope;
+mod mailbox;
+mod path;
+mod queue_id;
+mod reply;
+pub mod trace;
+
+pub use content::{Content, ContentSource, NotCanonical};
+pub use envelope::{BodyType, Envelope, NoRecipients};
+pub use mailbox::{Domain, Mailbox, MailboxError};
+pub use path::{ForwardPath, ReversePath};
+pub use queue_id::{QueueId, QueueIdError};
+pub use reply::{EnhancedCode, Reply, ReplyClass};

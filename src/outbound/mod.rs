@@ -1,0 +1,87 @@
+//! Mail out: connections to smarthosts, the dialogue, and what its replies mean.
+
+use crate::{
+    account::AccountId,
+    mail::{BodyType, ContentSource, ForwardPath, QueueId, Reply, ReversePath},
+};
+use std::time::Duration;
+
+/// One transaction that is to be tried.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The message, for the log.
+    pub queue_id: QueueId,
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// RCPT TO, at least one, in the order in which outcomes are given back.
+    pub recipients: Vec<ForwardPath>,
+    /// What was declared about the content.
+    pub body: BodyType,
+    /// Whether the client said SMTPUTF8.
+    pub smtputf8: bool,
+    /// The content.
+    pub content: ContentSource,
+}
+
+/// What happened to one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// The provider answered for it: our responsibility ends.
+    Delivered(Reply),
+    /// Try again on the schedule.
+    Deferred(Trouble),
+    /// This recipient will not get the message.
+    Failed(Trouble),
+}
+
+/// What went wrong, for the people who read logs and listings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The provider's reply, where it gave one.
+    pub reply: Option<Reply>,
+    /// One plain sentence.
+    pub explanation: String,
+    /// What to do about it; empty where there is nothing to do but wait.
+    pub remedy: String,
+    /// Silence after the final dot: the provider may have the message, so a retry may duplicate it.
+    pub in_doubt: bool,
+}
+
+/// What an attempt says about the account's lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneEffect {
+    /// Nothing: go on.
+    None,
+    /// The server cannot be reached or is busy: slow down, then try again. No message's attempt is burnt
+    /// by what happened before MAIL.
+    BackOff,
+    /// Login or token trouble: hold the account's mail until it is cured; probe with growing pauses.
+    Pause,
+    /// A quota is used up: hold for this long.
+    Hold(Duration),
+}
+
+/// The result of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// A disposition per recipient in the attempt's order; empty where no transaction took place, and then the
+    /// message has not been tried at all.
+    pub dispositions: Vec<Disposition>,
+    /// What it means for the account.
+    pub lane: LaneEffect,
+    /// The trouble behind `lane`, where there is any.
+    pub trouble: Option<Trouble>,
+    /// `host:port` of the server, and the TLS version and suite, for the log.
+    pub relay: String,
+    /// `TLSv1.3 TLS13_AES_128_GCM_SHA256`, or `none`.
+    pub tls: String,
+}
+
+/// The account whose lane an event is about, with what an operator reads of it.
+#[derive(Debug, Clone)]
+pub struct AccountTrouble {
+    /// The account.
+    pub account: AccountId,
+    /// What is wrong with it.
+    pub trouble: Trouble,
+}
