@@ -1,0 +1,86 @@
+//! Segment files: names, the header, reading a record back.
+
+use crate::queue::record::{self, Record};
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+/// Counts segments from 1; the age order of all records is segment, then offset.
+pub type SegmentNumber = u32;
+
+/// Starts every segment file: magic and format version.
+const FILE_HEADER: &[u8; 16] = b"waxseal journal\x01";
+const EXTENSION: &str = "wxj";
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The segment.
+    pub segment: SegmentNumber,
+    /// Octets from the start of its file.
+    pub offset: u32,
+    /// Octets of the whole record.
+    pub length: u32,
+}
+
+/// The file of a segment.
+pub(super) fn path(directory: &Path, number: SegmentNumber) -> PathBuf {
+    directory.join(format!("{number:010}.{EXTENSION}"))
+}
+
+/// The segments in a directory, oldest first.
+pub(super) fn list(directory: &Path) -> io::Result<Vec<SegmentNumber>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        if let Some(number) = name.to_str().and_then(|n| n.strip_suffix(".wxj")).and_then(|n| n.parse().ok())
+        {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Makes a segment file with its header, synced, its name too.
+pub(super) fn create(directory: &Path, number: SegmentNumber) -> io::Result<(File, u32)> {
+    let mut file = File::options().write(true).create_new(true).open(path(directory, number))?;
+    file.write_all(FILE_HEADER)?;
+    file.sync_all()?;
+    sync_directory(directory)?;
+    Ok((file, FILE_HEADER.len() as u32))
+}
+
+/// Makes the names in a directory durable.
+pub(in crate::queue) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// The octets of a segment behind its header, and the header's length; a file without the header is all damage.
+pub(super) fn read_all(directory: &Path, number: SegmentNumber) -> io::Result<(Vec<u8>, usize)> {
+    let mut octets = Vec::new();
+    File::open(path(directory, number))?.read_to_end(&mut octets)?;
+    let header = if octets.starts_with(FILE_HEADER) { FILE_HEADER.len() } else { 0 };
+    Ok((octets, header))
+}
+
+/// The raw octets of a record.
+pub(super) fn read_raw(directory: &Path, place: Place) -> io::Result<Vec<u8>> {
+    let file = File::open(path(directory, place.segment))?;
+    let mut octets = vec![0; place.length as usize];
+    file.read_exact_at(&mut octets, u64::from(place.offset))?;
+    Ok(octets)
+}
+
+/// Reads a record back: what it says and its content part.
+pub(super) fn read(directory: &Path, place: Place) -> io::Result<(Record, Vec<u8>)> {
+    let mut octets = read_raw(directory, place)?;
+    let (record, content_length) = match record::decode(&octets) {
+        Ok((record, content, _)) => (record, content.len()),
+        Err(damage) => return Err(io::Error::new(io::ErrorKind::InvalidData, damage)),
+    };
+    Ok((record, octets.split_off(octets.len() - content_length)))
+}

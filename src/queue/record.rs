@@ -1,0 +1,300 @@
+//! Journal records as octets: framing, checksum, version. Pure.
+//!
+//! A record is `magic(4) checksum(4) version(1) kind(1) meta_length(4) content_length(4) meta content`, integers
+//! little-endian; the checksum (CRC-32) covers all that follows it. The meta part is JSON, to which keys are only
+//! ever added: an older reader passes over what it does not know.
+
+use super::{
+    entry::{Received, RecipientStatus, Status},
+    schedule::Millis,
+};
+use crate::{
+    account::{AccountId, ApplicationId},
+    mail::{BodyType, Envelope, ForwardPath, QueueId, ReversePath},
+};
+use serde::{Deserialize, Serialize};
+
+/// Starts every record; the scan after a damaged place looks for it.
+pub const MAGIC: [u8; 4] = *b"WXr\x01";
+/// Octets before the meta part.
+pub const HEADER: usize = 18;
+const VERSION: u8 = 1;
+/// Larger lengths are damage, not records.
+const META_LIMIT: u32 = 16 << 20;
+const CONTENT_LIMIT: u32 = 64 << 20;
+
+/// Why octets are not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// They end before the record does.
+    #[error("cut short")]
+    Short,
+    /// No magic, impossible lengths, or a checksum that does not agree.
+    #[error("damaged")]
+    Corrupt,
+    /// Written by a later version.
+    #[error("of a later version")]
+    Version,
+}
+
+/// What a record says.
+#[derive(Debug, Clone)]
+pub enum Record {
+    /// A message was committed. `inline` is whether its content is in the record, not in a file.
+    Received {
+        /// The message.
+        received: Received,
+        /// Whether the content part is the content.
+        inline: bool,
+    },
+    /// Its status changed.
+    Status {
+        /// The message.
+        id: QueueId,
+        /// Its status from now on.
+        status: Status,
+    },
+    /// It has left the queue.
+    Done {
+        /// The message.
+        id: QueueId,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReceivedMeta {
+    id: u64,
+    at: Millis,
+    account: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    application: Option<String>,
+    from: String,
+    to: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    eight_bit: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    utf8: bool,
+    size: u64,
+    #[serde(default, skip_serializing_if = "is_false")]
+    file: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[derive(Serialize, Deserialize)]
+struct StatusMeta {
+    id: u64,
+    /// One letter a recipient: p, d, f.
+    recipients: String,
+    attempts: u32,
+    next: Millis,
+    #[serde(default, skip_serializing_if = "is_false")]
+    held: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed_at: Option<Millis>,
+    #[serde(default)]
+    reply: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DoneMeta {
+    id: u64,
+}
+
+/// The record of a committed message; `content` is empty where a file has it.
+pub fn encode_received(received: &Received, inline: bool, content: &[u8]) -> Vec<u8> {
+    let envelope = &received.envelope;
+    let meta = ReceivedMeta {
+        id: received.id.number(),
+        at: received.received_at,
+        account: received.account.as_str().to_owned(),
+        application: received.application.as_ref().map(|a| a.as_str().to_owned()),
+        from: envelope.reverse_path().to_string(),
+        to: envelope.forward_paths().iter().map(ToString::to_string).collect(),
+        eight_bit: envelope.body() == BodyType::EightBitMime,
+        utf8: envelope.smtputf8(),
+        size: received.size,
+        file: !inline,
+    };
+    frame(1, &meta, content)
+}
+
+/// The record of a changed status.
+pub fn encode_status(id: QueueId, status: &Status) -> Vec<u8> {
+    let letter = |s: &RecipientStatus| match s {
+        RecipientStatus::Pending => 'p',
+        RecipientStatus::Delivered => 'd',
+        RecipientStatus::Failed => 'f',
+    };
+    let meta = StatusMeta {
+        id: id.number(),
+        recipients: status.recipients.iter().map(letter).collect(),
+        attempts: status.attempts,
+        next: status.next_attempt_at,
+        held: status.held,
+        failed_at: status.failed_at,
+        reply: status.last_reply.clone(),
+    };
+    frame(2, &meta, &[])
+}
+
+/// The record of a message that has left.
+pub fn encode_done(id: QueueId) -> Vec<u8> {
+    frame(3, &DoneMeta { id: id.number() }, &[])
+}
+
+fn frame(kind: u8, meta: &impl Serialize, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER + 384 + content.len());
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&[VERSION, kind]);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(content.len() as u32).to_le_bytes());
+    // Strings, numbers and lists always serialize, and a Vec takes every write.
+    let _ = serde_json::to_writer(&mut out, meta);
+    let meta_length = (out.len() - HEADER) as u32;
+    out[10..14].copy_from_slice(&meta_length.to_le_bytes());
+    out.extend_from_slice(content);
+    let checksum = crc32fast::hash(&out[8..]);
+    out[4..8].copy_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// The length of the whole record whose first [`HEADER`] octets these are.
+pub fn frame_length(header: &[u8]) -> Result<usize, Damage> {
+    let Some(header) = header.get(..HEADER) else { return Err(Damage::Short) };
+    if header[..4] != MAGIC {
+        return Err(Damage::Corrupt);
+    }
+    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let (meta, content) = (number(10), number(14));
+    if meta > META_LIMIT || content > CONTENT_LIMIT {
+        return Err(Damage::Corrupt);
+    }
+    Ok(HEADER + meta as usize + content as usize)
+}
+
+/// Reads the record that starts `octets`: what it says, its content part and its whole length.
+pub fn decode(octets: &[u8]) -> Result<(Record, &[u8], usize), Damage> {
+    let length = frame_length(octets)?;
+    let octets = octets.get(..length).ok_or(Damage::Short)?;
+    let number = |at: usize| u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
+    if crc32fast::hash(&octets[8..]) != number(4) {
+        return Err(Damage::Corrupt);
+    }
+    if octets[8] != VERSION {
+        return Err(Damage::Version);
+    }
+    let (meta, content) = octets[HEADER..].split_at(number(10) as usize);
+    let record = match octets[9] {
+        1 => received(meta)?,
+        2 => status(meta)?,
+        3 => {
+            let meta: DoneMeta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
+            Record::Done { id: QueueId::from_number(meta.id) }
+        }
+        _ => return Err(Damage::Version),
+    };
+    Ok((record, content, length))
+}
+
+fn received(meta: &[u8]) -> Result<Record, Damage> {
+    let meta: ReceivedMeta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
+    let to: Result<Vec<_>, _> = meta.to.iter().map(|to| ForwardPath::parse(to)).collect();
+    let body = if meta.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
+    let from = ReversePath::parse(&meta.from).map_err(|_| Damage::Corrupt)?;
+    let envelope = Envelope::new(from, to.map_err(|_| Damage::Corrupt)?, body, meta.utf8);
+    Ok(Record::Received {
+        received: Received {
+            id: QueueId::from_number(meta.id),
+            received_at: meta.at,
+            account: AccountId::new(&meta.account),
+            application: meta.application.as_deref().map(ApplicationId::new),
+            envelope: envelope.map_err(|_| Damage::Corrupt)?,
+            size: meta.size,
+        },
+        inline: !meta.file,
+    })
+}
+
+fn status(meta: &[u8]) -> Result<Record, Damage> {
+    let meta: StatusMeta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
+    let recipient = |letter| match letter {
+        'p' => Ok(RecipientStatus::Pending),
+        'd' => Ok(RecipientStatus::Delivered),
+        'f' => Ok(RecipientStatus::Failed),
+        _ => Err(Damage::Corrupt),
+    };
+    let recipients: Result<Vec<_>, _> = meta.recipients.chars().map(recipient).collect();
+    Ok(Record::Status {
+        id: QueueId::from_number(meta.id),
+        status: Status {
+            recipients: recipients?,
+            attempts: meta.attempts,
+            next_attempt_at: meta.next,
+            held: meta.held,
+            failed_at: meta.failed_at,
+            last_reply: meta.reply,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Received {
+        Received {
+            id: QueueId::new(1_763_900_000_000, 3),
+            received_at: 1_763_900_000_000,
+            account: AccountId::new("support"),
+            application: Some(ApplicationId::new("ticketing")),
+            envelope: Envelope::new(
+                ReversePath::parse("a@example.com").unwrap(),
+                vec![ForwardPath::Postmaster, ForwardPath::parse("\"b c\"@example.org").unwrap()],
+                BodyType::EightBitMime,
+                false,
+            )
+            .unwrap(),
+            size: 9,
+        }
+    }
+
+    #[test]
+    fn records_survive_the_round_trip() {
+        let octets = encode_received(&sample(), true, b"a\r\n\0\xff\r\n\r\n");
+        let (record, content, length) = decode(&octets).unwrap();
+        assert_eq!((content, length), (&b"a\r\n\0\xff\r\n\r\n"[..], octets.len()));
+        let Record::Received { received, inline } = record else { panic!("{record:?}") };
+        assert!(inline);
+        assert_eq!(received.envelope, sample().envelope);
+        assert_eq!((received.account, received.application), (sample().account, sample().application));
+
+        let mut status = Status::fresh(2, 5);
+        status.recipients[1] = RecipientStatus::Failed;
+        status.last_reply = "550 5.1.1 \"no\"".into();
+        let octets = encode_status(sample().id, &status);
+        let Record::Status { id, status: read } = decode(&octets).unwrap().0 else { panic!() };
+        assert_eq!((id, read), (sample().id, status));
+    }
+
+    #[test]
+    fn one_flipped_bit_anywhere_is_noticed() {
+        let octets = encode_received(&sample(), true, b"content\r\n");
+        for bit in 0..octets.len() * 8 {
+            let mut damaged = octets.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&damaged).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn every_cut_is_short() {
+        let octets = encode_done(sample().id);
+        for end in 0..octets.len() {
+            assert_eq!(decode(&octets[..end]).unwrap_err(), Damage::Short, "{end}");
+        }
+    }
+}
