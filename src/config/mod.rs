@@ -1,8 +1,33 @@
 //! Configuration: read, checked, explained.
+//!
+//! `load` reads the main file, `conf.d/*.toml` beside it and the `WAXSEAL_` environment, in this order. A later
+//! source overrides single keys and adds tables; an array (`[[listener]]`, `domains`) is replaced as a whole.
 
+mod accounts;
+mod application;
+mod contradictions;
+mod diagnostics;
+mod document;
+mod environment;
+mod keys;
+mod legacy;
+mod listeners;
+mod load;
+mod login;
+mod reader;
+mod secrets;
+mod sections;
 mod settings;
+mod shape;
+mod source;
+mod tree;
+mod units;
 
+pub use application::application_of;
+pub use diagnostics::{ConfigError, ConfigErrors};
+pub use load::{DEFAULT_PATH, Loaded, load, load_explained, load_from_process_env, process_env};
 pub use settings::{
     AdminSettings, Application, Config, Limits, ListenAddress, ListenerSettings, LogFormat, LogSettings,
     QueueSettings,
 };
+pub use units::{parse_duration, parse_rate, parse_size, show_duration, show_size};

@@ -1,5 +1,25 @@
 //! Mail out: connections to smarthosts, the dialogue, and what its replies mean.
 
+mod auth;
+mod classify;
+mod connect;
+mod dialogue;
+mod encode;
+mod failure;
+mod pool;
+mod replies;
+mod report;
+mod stage;
+mod tls;
+mod transaction;
+mod wire;
+
+pub use classify::{Fate, Verdict, classify};
+pub use encode::DotStuffer;
+pub use pool::Upstream;
+pub use stage::Stage;
+pub use tls::UpstreamError;
+
 use crate::{
     account::AccountId,
     mail::{BodyType, ContentSource, ForwardPath, QueueId, Reply, ReversePath},

@@ -1,0 +1,338 @@
+//! `[account.ID]`: what every type has. Logging in is in `login`.
+
+use super::{
+    Application, listeners, login,
+    reader::{Reader, count, flag, text, texts},
+    secrets::Secrets,
+    tree::Entry,
+    units,
+};
+use crate::{
+    account::{
+        Account, AccountId, AccountType, DomainPattern, Login, Mechanism, Pacing, SecurityMode, Server,
+        presets::{Cloud, Preset},
+    },
+    mail::{Domain, Mailbox},
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+
+type Tree = BTreeMap<String, Entry>;
+
+/// An account and the table that it was read from.
+pub(super) struct Draft {
+    /// The account.
+    pub(super) account: Account,
+    /// Its table.
+    pub(super) entry: Entry,
+}
+
+/// All accounts that could be read, in the order of their ids.
+pub(super) fn accounts(
+    root: &Tree,
+    applications: &[Application],
+    secrets: &mut Secrets<'_>,
+    reader: &mut Reader,
+) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for (id, entry) in root.get("account").and_then(Entry::table).into_iter().flatten() {
+        if let Some(table) = entry.table()
+            && let Some(account) = account(id, entry, table, applications, secrets, reader)
+        {
+            drafts.push(Draft { account, entry: entry.clone() });
+        }
+    }
+    drafts
+}
+
+fn account(
+    id: &str,
+    entry: &Entry,
+    table: &Tree,
+    applications: &[Application],
+    secrets: &mut Secrets<'_>,
+    reader: &mut Reader,
+) -> Option<Account> {
+    const TYPES: [&str; 4] = ["basic", "oauth2", "google", "microsoft"];
+    let Some(type_entry) = table.get("type") else {
+        let help = "one of \"basic\", \"oauth2\", \"google\", \"microsoft\"";
+        reader.error(entry, format!("the account `{id}` has no `type`"), Some(help.into()));
+        return None;
+    };
+    let kinds = [AccountType::Basic, AccountType::OAuth2, AccountType::Google, AccountType::Microsoft];
+    let kind = kinds[reader.word(type_entry, &TYPES)?];
+    login::refuse_foreign_keys(kind, table, reader);
+    not_yet(table, reader);
+
+    let preset = Preset::of(kind, cloud(table, reader), login::tenant(table, reader));
+    let domains = domains(table, reader);
+    let senders = senders(table, reader);
+    let application = listeners::application(table.get("application"), applications, reader);
+    let active = flag(table, "active", true);
+    let default = flag(table, "default", false);
+    let names_nobody = !["domain", "domains", "senders"].iter().any(|key| !texts(table.get(*key)).is_empty());
+    if active && !default && names_nobody {
+        let help = "set `domain = \"example.com\"`, `senders`, or `default = true`";
+        reader.error(
+            entry,
+            format!("the account `{id}` has no `domain` and serves no sender"),
+            Some(help.into()),
+        );
+    }
+    let login = login::login(id, kind, entry, table, &preset, secrets, reader);
+    let server = server(id, kind, entry, table, &preset, reader);
+    let mechanism = mechanism(kind, table, reader);
+    let pacing = pacing(table, &preset, reader);
+    let (login, server) = (login?, server?);
+    check_plaintext(id, entry, table, &login, &server, reader);
+    Some(Account {
+        id: AccountId::new(id),
+        name: text(table, "name").unwrap_or(id).to_owned(),
+        description: text(table, "description").unwrap_or_default().to_owned(),
+        active,
+        application,
+        kind,
+        domains,
+        senders,
+        default,
+        server,
+        login,
+        mechanism,
+        pacing,
+    })
+}
+
+/// Values of known keys whose feature is not there yet.
+fn not_yet(table: &Tree, reader: &mut Reader) {
+    if let Some(entry) = table.get("sender") {
+        reader.supported_word(entry, &["keep", "rewrite"], 1);
+    }
+    if let Some(entry) = table.get("delivery") {
+        reader.supported_word(entry, &["queue", "through"], 1);
+    }
+}
+
+fn cloud(table: &Tree, reader: &mut Reader) -> Cloud {
+    let word =
+        table.get("cloud").and_then(|entry| reader.word(entry, &["global", "us-gov", "us-gov-dod", "china"]));
+    match word {
+        Some(1) => Cloud::UsGov,
+        Some(2) => Cloud::UsGovDod,
+        Some(3) => Cloud::China,
+        _ => Cloud::Global,
+    }
+}
+
+fn domains(table: &Tree, reader: &mut Reader) -> Vec<DomainPattern> {
+    if let (Some(_), Some(entry)) = (table.get("domain"), table.get("domains")) {
+        reader.error_at_key(
+            entry,
+            "found both `domain` and `domains`".into(),
+            Some("write them into one: `domains = [\"example.com\", \"*.example.org\"]`".into()),
+        );
+    }
+    let mut patterns = Vec::new();
+    for (entry, text) in texts(table.get("domain")).into_iter().chain(texts(table.get("domains"))) {
+        // An address literal names a host, and no account sends for a host.
+        match DomainPattern::parse(text).ok().filter(|_| !text.contains('[')) {
+            Some(pattern) => patterns.push(pattern),
+            None => {
+                let help = if text == "*" {
+                    "for senders that no other account serves, set `default = true`".to_owned()
+                } else if let Some(domain) = text.strip_prefix('@') {
+                    format!("without the @: \"{domain}\"")
+                } else if text.contains('@') {
+                    "that is an address: exact senders belong into `senders`".to_owned()
+                } else {
+                    "a domain, \"example.com\", or all below one, \"*.example.com\"".to_owned()
+                };
+                reader.error(entry, format!("found {}, which is no domain", entry.value.shown()), Some(help));
+            }
+        }
+    }
+    patterns
+}
+
+fn senders(table: &Tree, reader: &mut Reader) -> Vec<Mailbox> {
+    let mut senders = Vec::new();
+    for (entry, text) in texts(table.get("senders")) {
+        match Mailbox::parse(text) {
+            Ok(mailbox) if !text.contains('*') => senders.push(mailbox),
+            _ => {
+                let help = "exact addresses, \"ceo@example.com\"; whole domains belong into `domains`";
+                let problem = format!("found {}, which is no address", entry.value.shown());
+                reader.error(entry, problem, Some(help.into()));
+            }
+        }
+    }
+    senders
+}
+
+fn server(
+    id: &str,
+    kind: AccountType,
+    entry: &Entry,
+    table: &Tree,
+    preset: &Preset,
+    reader: &mut Reader,
+) -> Option<Server> {
+    let security = table
+        .get("security")
+        .and_then(|entry| reader.word(entry, &["auto", "none", "starttls", "tls"]))
+        .unwrap_or_default();
+    let port = count(table, "port").unwrap_or(if security == 3 { 465 } else { preset.port });
+    let security = match (security, port) {
+        (1, _) => SecurityMode::None,
+        (3, _) | (0, 465) => SecurityMode::Tls,
+        _ => SecurityMode::StartTls,
+    };
+    let host = match table.get("address") {
+        Some(entry) => Some(host(entry, text(table, "address").unwrap_or_default(), reader)?),
+        None => preset.host.map(str::to_owned),
+    };
+    if host.is_none() {
+        login::lacks(id, kind, entry, "address", "the SMTP server", reader);
+    }
+    let certificate_validation = flag(table, "certificate_validation", true);
+    if let Some(entry) = table.get("certificate_validation").filter(|_| !certificate_validation) {
+        reader.warn(
+            entry,
+            "the server's certificate is not looked at, so that anyone on the way can read the login; for a \
+             private authority set `ca_file` instead",
+        );
+    }
+    Some(Server {
+        host: host?,
+        port,
+        security,
+        allow_plaintext_authentication: flag(table, "allow_plaintext_authentication", false),
+        certificate_validation,
+        ca_file: ca_file(table, reader),
+    })
+}
+
+fn host(entry: &Entry, text: &str, reader: &mut Reader) -> Option<String> {
+    let literal = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if literal.parse::<IpAddr>().is_ok() {
+        return Some(literal.to_owned());
+    }
+    if !text.starts_with('[')
+        && let Ok(domain) = Domain::parse(text)
+    {
+        return Some(domain.ascii().to_owned());
+    }
+    let help = match text.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() && !host.contains("//") => {
+            format!("the port is a key of its own: `address = {host:?}`, `port = {port}`")
+        }
+        _ => "a host name, \"smtp.example.com\", or an IP address".to_owned(),
+    };
+    reader.error(entry, format!("found {}, which is no host", entry.value.shown()), Some(help));
+    None
+}
+
+/// Read now, so that a wrong file is found at `waxseal check` and not at the first delivery.
+fn ca_file(table: &Tree, reader: &mut Reader) -> Option<PathBuf> {
+    let entry = table.get("ca_file")?;
+    let path = reader.resolve(entry, text(table, "ca_file")?);
+    let pem = match std::fs::read(&path) {
+        Ok(pem) => pem,
+        Err(error) => {
+            let why = if error.kind() == std::io::ErrorKind::NotFound {
+                "it does not exist".to_owned()
+            } else {
+                error.to_string()
+            };
+            reader.error(entry, format!("{} cannot be read: {why}", path.display()), None);
+            return None;
+        }
+    };
+    let problem = match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) if !certificates.is_empty() => {
+            return Some(std::path::absolute(&path).unwrap_or(path));
+        }
+        Ok(_) => "holds no certificate",
+        Err(_) => "is not valid PEM",
+    };
+    let help = "a PEM file: `-----BEGIN CERTIFICATE-----` and so on";
+    reader.error(entry, format!("{} {problem}", path.display()), Some(help.into()));
+    None
+}
+
+fn mechanism(kind: AccountType, table: &Tree, reader: &mut Reader) -> Mechanism {
+    const WORDS: [&str; 6] = ["auto", "xoauth2", "plain", "login", "oauthbearer", "cram-md5"];
+    let Some(entry) = table.get("mechanism") else { return Mechanism::Auto };
+    let mechanism = match reader.supported_word(entry, &WORDS, 4) {
+        Some(1) => Mechanism::XOAuth2,
+        Some(2) => Mechanism::Plain,
+        Some(3) => Mechanism::Login,
+        _ => Mechanism::Auto,
+    };
+    let basic = kind == AccountType::Basic;
+    let wrong = match mechanism {
+        Mechanism::Auto => false,
+        Mechanism::XOAuth2 => basic,
+        Mechanism::Plain | Mechanism::Login => !basic,
+    };
+    if wrong {
+        let kind = kind.as_str();
+        let help = if basic {
+            "a basic account logs in with \"plain\" or \"login\""
+        } else {
+            "an OAuth account logs in with \"xoauth2\", and never with a password"
+        };
+        let problem = format!("found {}, which the type \"{kind}\" cannot use", entry.value.shown());
+        reader.error(entry, problem, Some(help.into()));
+    }
+    mechanism
+}
+
+fn pacing(table: &Tree, preset: &Preset, reader: &mut Reader) -> Pacing {
+    let mut rate_limit = preset.rate_limit;
+    if let Some(entry) = table.get("rate_limit") {
+        match text(table, "rate_limit").and_then(units::parse_rate) {
+            Some(rate) => rate_limit = rate,
+            None => {
+                let help = "messages per time: \"30/min\", \"5/s\", \"100/h\", or \"none\"";
+                reader.error(
+                    entry,
+                    format!("found {}, which is no rate", entry.value.shown()),
+                    Some(help.into()),
+                );
+            }
+        }
+    }
+    Pacing {
+        max_connections: count(table, "max_connections").unwrap_or(preset.max_connections),
+        rate_limit,
+        max_recipients_per_message: count(table, "max_recipients_per_message")
+            .or(preset.max_recipients_per_message),
+    }
+}
+
+fn check_plaintext(
+    id: &str,
+    entry: &Entry,
+    table: &Tree,
+    login: &Login,
+    server: &Server,
+    reader: &mut Reader,
+) {
+    let loopback = server.host == "localhost"
+        || server.host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    if matches!(login, Login::None) || server.security != SecurityMode::None || loopback {
+        return;
+    }
+    let at = table.get("security").unwrap_or(entry);
+    if server.allow_plaintext_authentication {
+        reader.warn(at, &format!("the account `{id}` logs in to {} over plain text", server.host));
+        return;
+    }
+    let problem = format!(
+        "the account `{id}` would log in to {} over plain text, for anyone on the way to read",
+        server.host
+    );
+    let help =
+        "use `security = \"starttls\"` or \"tls\"; if it must be, `allow_plaintext_authentication = true`";
+    reader.error(at, problem, Some(help.into()));
+}

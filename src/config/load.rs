@@ -1,0 +1,268 @@
+//! Reads the sources, layers them, and hands the result to what builds [`Config`]. figment layers: it is given the
+//! tree of each source with key paths for leaves, and so answers which source a key comes from without ever holding
+//! a secret. Arrays and secrets are leaves; a later source replaces them as a whole.
+
+use super::{
+    Config, ConfigError, ConfigErrors, accounts, contradictions, document, environment, legacy, listeners,
+    reader::Reader,
+    secrets::Secrets,
+    sections, shape,
+    source::Source,
+    tree::{Entry, Place, Value},
+};
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    value::{Dict, Map, Value as Layered},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+/// The main file where none is named.
+pub const DEFAULT_PATH: &str = "/etc/waxseal/waxseal.toml";
+
+type Tree = BTreeMap<String, Entry>;
+
+/// A configuration and where parts of it came from, for `waxseal check`.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The files read, in order.
+    pub files: Vec<String>,
+    /// Secrets by account id and key: `set`, `file PATH`, `variable NAME`, `credential NAME`. Never the secret.
+    pub secret_origins: BTreeMap<(String, &'static str), String>,
+}
+
+/// Reads the configuration: `path` (or [`DEFAULT_PATH`]), `conf.d/*.toml` beside it, then `WAXSEAL_` variables of
+/// `env`, from which `{ env = NAME }` secrets, `STATE_DIRECTORY` and `CREDENTIALS_DIRECTORY` are taken as well.
+///
+/// # Errors
+/// Everything found wrong, at least one [`ConfigError`]; the process should end with code 78 (`EX_CONFIG`).
+pub fn load(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Config, ConfigErrors> {
+    load_explained(path, env).map(|loaded| loaded.config)
+}
+
+/// [`load`] with the environment of this process; variables that are not UTF-8 are passed over.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from_process_env(path: Option<&Path>) -> Result<Config, ConfigErrors> {
+    load(path, process_env())
+}
+
+/// The environment of this process, without variables that are not UTF-8.
+pub fn process_env() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// [`load`], with what `waxseal check` says beyond the configuration.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_explained(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigErrors> {
+    let env: BTreeMap<_, _> = env.collect();
+    let mut reader = Reader::default();
+    let mut trees = Vec::new();
+    let main = path.unwrap_or(Path::new(DEFAULT_PATH));
+    for file in std::iter::once(main.to_path_buf()).chain(conf_d(main, &mut reader)) {
+        trees.push(read_file(&file, &mut reader));
+    }
+    let files = reader.sources.iter().map(|source| source.label.clone()).collect();
+    trees.push(read_env(&env, &trees, &mut reader));
+    stop_on_errors(&mut reader)?;
+
+    let mut root = layer(&trees);
+    legacy::convert(&mut root, &mut reader);
+    let mut secrets = Secrets::new(&env);
+    let applications = listeners::applications(&root, &mut reader);
+    let listeners = listeners::listeners(&root, &applications, &mut reader);
+    let drafts = accounts::accounts(&root, &applications, &mut secrets, &mut reader);
+    contradictions::check(&drafts, &mut reader);
+    let config = Config {
+        hostname: sections::hostname(&root, &mut reader),
+        state_dir: sections::state_dir(&root, &env, &reader),
+        listeners,
+        applications,
+        accounts: drafts.into_iter().map(|draft| draft.account).collect(),
+        queue: sections::queue(&root, &mut reader),
+        limits: sections::limits(&root, &mut reader),
+        admin: sections::admin(&root, &mut reader),
+        log: sections::log(&root, &mut reader),
+        warnings: Vec::new(),
+    };
+    stop_on_errors(&mut reader)?;
+    let config = Config { warnings: reader.warnings, ..config };
+    Ok(Loaded { config, files, secret_origins: secrets.origins })
+}
+
+fn stop_on_errors(reader: &mut Reader) -> Result<(), ConfigErrors> {
+    if reader.errors.is_empty() { Ok(()) } else { Err(ConfigErrors(std::mem::take(&mut reader.errors))) }
+}
+
+/// `conf.d/*.toml` beside the main file, in name order; hidden files are left alone.
+fn conf_d(main: &Path, reader: &mut Reader) -> Vec<PathBuf> {
+    let directory = main.parent().unwrap_or(Path::new("")).join("conf.d");
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            reader.errors.push(unreadable(&directory, &error));
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")))
+        .collect();
+    files.sort();
+    files
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    ConfigError {
+        location: path.display().to_string(),
+        key: String::new(),
+        problem: if missing {
+            "the configuration file does not exist".into()
+        } else {
+            format!("cannot be read: {error}")
+        },
+        excerpt: None,
+        help: missing.then(|| "write it, or name another with `--config PATH`".into()),
+    }
+}
+
+fn read_file(path: &Path, reader: &mut Reader) -> Tree {
+    let index = reader.sources.len();
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
+        reader.errors.push(unreadable(path, &error));
+        String::new()
+    });
+    reader.sources.push(Source {
+        label: path.display().to_string(),
+        directory: path.parent().map(Path::to_path_buf),
+        text,
+        hidden: Vec::new(),
+    });
+    match document::parse(&reader.sources[index], index) {
+        Ok(tree) => {
+            shape::check(&tree, reader);
+            tree
+        }
+        Err(error) => {
+            reader.errors.push(error);
+            Tree::new()
+        }
+    }
+}
+
+fn read_env(env: &BTreeMap<String, String>, trees: &[Tree], reader: &mut Reader) -> Tree {
+    let mut ids = BTreeSet::new();
+    for entry in trees.iter().flat_map(BTreeMap::values) {
+        entry.walk(&mut |entry| {
+            ids.insert(entry.path.clone());
+        });
+    }
+    let index = reader.sources.len();
+    reader.sources.push(Source {
+        label: "environment".into(),
+        directory: None,
+        text: String::new(),
+        hidden: Vec::new(),
+    });
+    let tree = environment::tree(env, index, &ids);
+    shape::check(&tree, reader);
+    tree
+}
+
+/// One source for figment: dictionaries where tables merge, and the key's path where they do not.
+struct Layer<'a> {
+    index: usize,
+    tree: &'a Tree,
+}
+
+impl Provider for Layer<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.index.to_string())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(dict(self.tree)))
+    }
+}
+
+fn dict(tree: &Tree) -> Dict {
+    let value = |entry: &Entry| match &entry.value {
+        Value::Table(table) if !is_secret(&entry.path) => Layered::from(dict(table)),
+        _ => Layered::from(entry.path.clone()),
+    };
+    tree.iter().map(|(name, entry)| (name.clone(), value(entry))).collect()
+}
+
+/// Whether a table at `path` is a form of a secret, which a later source replaces rather than completes.
+fn is_secret(path: &str) -> bool {
+    let depth = path.split('.').count();
+    let leaf = path.rsplit('.').next().unwrap_or_default();
+    (depth == 3 || path.starts_with("smtp."))
+        && ["password", "client_secret", "refresh_token"].contains(&leaf)
+}
+
+fn layer(trees: &[Tree]) -> Tree {
+    let figment = trees
+        .iter()
+        .enumerate()
+        .fold(Figment::new(), |figment, (index, tree)| figment.merge(Layer { index, tree }));
+    let mut merged = figment.data().unwrap_or_default();
+    restore(merged.remove(&Profile::Default).unwrap_or_default(), &figment, trees, "")
+}
+
+/// Puts the entries back in place of their paths.
+fn restore(dict: Dict, figment: &Figment, trees: &[Tree], path: &str) -> Tree {
+    let source = |value: &Layered| -> usize {
+        figment.get_metadata(value.tag()).and_then(|data| data.name.parse().ok()).unwrap_or_default()
+    };
+    let mut tree = Tree::new();
+    for (name, value) in dict {
+        let below = super::tree::join(path, &name);
+        let index = source(&value);
+        let original = trees
+            .get(index)
+            .and_then(|tree| find(tree, &below))
+            .or_else(|| trees.iter().find_map(|tree| find(tree, &below)));
+        let entry = match (value, original) {
+            (Layered::Dict(_, dict), original) => {
+                let unknown = Place { source: index, span: None };
+                Some(Entry {
+                    key: original.map_or_else(|| unknown.clone(), |entry| entry.key.clone()),
+                    place: original.map_or(unknown, |entry| entry.place.clone()),
+                    value: Value::Table(restore(dict, figment, trees, &below)),
+                    path: below,
+                })
+            }
+            (_, original) => original.cloned(),
+        };
+        if let Some(entry) = entry {
+            tree.insert(name, entry);
+        }
+    }
+    tree
+}
+
+/// The entry at a path without array indices.
+fn find<'a>(tree: &'a Tree, path: &str) -> Option<&'a Entry> {
+    match path.split_once('.') {
+        None => tree.get(path),
+        Some((first, rest)) => find(tree.get(first)?.table()?, rest),
+    }
+}

@@ -1,0 +1,178 @@
+//! Who logs in, and how: the part of `[account.ID]` that differs by type.
+
+use super::{
+    reader::{Reader, flag, text, text_of},
+    secrets::Secrets,
+    tree::Entry,
+};
+use crate::account::{AccountType, Grant, Login, OAuthLogin, presets::Preset};
+use std::{collections::BTreeMap, net::IpAddr};
+use url::{Host, Url};
+
+type Tree = BTreeMap<String, Entry>;
+
+const OAUTH_KEYS: [&str; 8] = [
+    "client_id",
+    "client_secret",
+    "authorization_endpoint",
+    "token_endpoint",
+    "scope",
+    "grant",
+    "refresh_token",
+    "client_secret_expires",
+];
+
+/// Reports keys that make no sense for the type.
+pub(super) fn refuse_foreign_keys(kind: AccountType, table: &Tree, reader: &mut Reader) {
+    let basic = kind == AccountType::Basic;
+    let microsoft = kind == AccountType::Microsoft;
+    for (name, entry) in table {
+        let name = name.as_str();
+        let (foreign, belongs) = if OAUTH_KEYS.contains(&name) {
+            (basic, "it belongs to the types \"oauth2\", \"google\" and \"microsoft\"")
+        } else if name == "password" {
+            (!basic, "an OAuth account never logs in with a password; it belongs to the type \"basic\"")
+        } else if name == "use_authentication" {
+            (!basic, "an OAuth account always logs in; it belongs to the type \"basic\"")
+        } else if name == "tenant" || name == "cloud" {
+            (!microsoft, "it belongs to the type \"microsoft\"")
+        } else {
+            continue;
+        };
+        if foreign {
+            let problem = format!("an account of the type \"{}\" has no `{name}`", kind.as_str());
+            reader.error_at_key(entry, problem, Some(belongs.into()));
+        }
+    }
+}
+
+/// Reports a missing key by its name and the account's type.
+pub(super) fn lacks(id: &str, kind: AccountType, entry: &Entry, key: &str, what: &str, reader: &mut Reader) {
+    let kind = kind.as_str();
+    let problem = format!("the account `{id}` lacks `{key}` ({what}), which the type \"{kind}\" needs");
+    reader.error(entry, problem, None);
+}
+
+/// `tenant`, or `common`.
+pub(super) fn tenant<'a>(table: &'a Tree, reader: &mut Reader) -> &'a str {
+    let tenant = text(table, "tenant").unwrap_or("common");
+    let valid = !tenant.is_empty() && tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if let Some(entry) = table.get("tenant").filter(|_| !valid) {
+        let help = "the directory (tenant) id, a domain of the tenant, or \"common\"";
+        reader.error(entry, format!("found {}", entry.value.shown()), Some(help.into()));
+    }
+    tenant
+}
+
+/// Who logs in; `None` where that could not be made out, which has been reported.
+pub(super) fn login(
+    id: &str,
+    kind: AccountType,
+    entry: &Entry,
+    table: &Tree,
+    preset: &Preset,
+    secrets: &mut Secrets<'_>,
+    reader: &mut Reader,
+) -> Option<Login> {
+    let username = text(table, "username").filter(|name| !name.is_empty());
+    if kind == AccountType::Basic {
+        let password = secrets.read(id, table, "password", reader);
+        if !flag(table, "use_authentication", true) {
+            if let Some(entry) = table.get("password") {
+                reader.warn(entry, "this password is not used: `use_authentication` is false");
+            }
+            return Some(Login::None);
+        }
+        if username.is_none() {
+            let problem =
+                format!("the account `{id}` lacks `username` (who logs in), which the type \"basic\" needs");
+            let help = "for a server that wants no login set `use_authentication = false`";
+            reader.error(entry, problem, Some(help.into()));
+        }
+        if !table.contains_key("password") {
+            lacks(id, kind, entry, "password", "the SMTP password", reader);
+        }
+        return Some(Login::Password { username: username?.to_owned(), password: password? });
+    }
+    oauth(id, kind, entry, table, username, preset, secrets, reader)
+        .map(|oauth| Login::OAuth(Box::new(oauth)))
+}
+
+#[allow(clippy::too_many_arguments, reason = "all of one account's reading, in one place")]
+fn oauth(
+    id: &str,
+    kind: AccountType,
+    entry: &Entry,
+    table: &Tree,
+    username: Option<&str>,
+    preset: &Preset,
+    secrets: &mut Secrets<'_>,
+    reader: &mut Reader,
+) -> Option<OAuthLogin> {
+    let grants = ["authorization_code", "device_code", "client_credentials", "service_account"];
+    if let Some(entry) = table.get("grant") {
+        reader.supported_word(entry, &grants, 1);
+    }
+    if username.is_none() {
+        lacks(id, kind, entry, "username", "the mailbox that logs in", reader);
+    }
+    let client_id = text(table, "client_id").filter(|client| !client.is_empty());
+    if client_id.is_none() {
+        lacks(id, kind, entry, "client_id", "the registered application", reader);
+    }
+    let client_secret = secrets.read(id, table, "client_secret", reader);
+    if kind == AccountType::Google && !table.contains_key("client_secret") {
+        lacks(id, kind, entry, "client_secret", "Google gives no tokens without it", reader);
+    }
+    let mut endpoint = |key: &str, known: &Option<String>, what: &str| match (table.get(key), known) {
+        (Some(entry), _) => oauth_url(entry, reader),
+        (None, Some(known)) => Url::parse(known).ok(),
+        (None, None) => {
+            lacks(id, kind, entry, key, what, reader);
+            None
+        }
+    };
+    let authorization =
+        endpoint("authorization_endpoint", &preset.authorization_endpoint, "where a person signs in");
+    let token = endpoint("token_endpoint", &preset.token_endpoint, "where tokens come from");
+    let scope = text(table, "scope").map(str::to_owned).or_else(|| preset.scope.clone());
+    if scope.is_none() {
+        lacks(id, kind, entry, "scope", "what access is asked for", reader);
+    }
+    Some(OAuthLogin {
+        first_refresh_token: secrets.read(id, table, "refresh_token", reader),
+        username: username?.to_owned(),
+        client_id: client_id?.to_owned(),
+        client_secret,
+        authorization_endpoint: authorization?,
+        token_endpoint: token?,
+        scope: scope?,
+        grant: Grant::AuthorizationCode,
+        authorization_parameters: preset.authorization_parameters.clone(),
+    })
+}
+
+/// An https URL, or an http one on loopback; anything else is reported.
+pub(super) fn oauth_url(entry: &Entry, reader: &mut Reader) -> Option<Url> {
+    let help = "an https URL, or an http one on loopback (localhost, 127.0.0.1, [::1])";
+    let Some(url) = text_of(entry).and_then(|text| Url::parse(text).ok()).filter(Url::has_host) else {
+        reader.error(entry, format!("found {}, which is no URL", entry.value.shown()), Some(help.into()));
+        return None;
+    };
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).to_canonical().is_loopback(),
+        None => false,
+    };
+    let scheme = url.scheme();
+    if scheme == "https" || (scheme == "http" && loopback) {
+        return Some(url);
+    }
+    reader.error(
+        entry,
+        format!("found {}, where secrets would travel in the open", entry.value.shown()),
+        Some(help.into()),
+    );
+    None
+}

@@ -1,0 +1,183 @@
+//! Typed access to the checked tree; collects what is wrong on the way.
+
+use super::{
+    diagnostics::{ConfigError, did_you_mean},
+    source::Source,
+    tree::{Entry, Place, Value},
+    units,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The sources, and what was found wrong in them so far.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    /// Files in the order in which they were read, the environment last.
+    pub(super) sources: Vec<Source>,
+    /// What is wrong.
+    pub(super) errors: Vec<ConfigError>,
+    /// What is valid but worth a sentence.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Reader {
+    /// Never show what is at `place`.
+    pub(super) fn hide(&mut self, place: &Place) {
+        if let (Some(source), Some(span)) = (self.sources.get_mut(place.source), &place.span) {
+            source.hidden.push(span.clone());
+        }
+    }
+
+    /// Whether `place` is hidden. Environment variables always are.
+    pub(super) fn is_hidden(&self, place: &Place) -> bool {
+        match (&place.span, self.sources.get(place.source)) {
+            (Some(span), Some(source)) => source.hidden.contains(span),
+            _ => true,
+        }
+    }
+
+    /// `file:line:column` of a place.
+    pub(super) fn locate(&self, place: &Place) -> String {
+        self.sources.get(place.source).map_or_else(String::new, |source| source.locate(place))
+    }
+
+    fn push(&mut self, place: &Place, path: &str, problem: String, help: Option<String>) {
+        let excerpt =
+            place.span.as_ref().and_then(|span| Some(self.sources.get(place.source)?.excerpt(span)));
+        let key = if place.span.is_some() { path.to_owned() } else { super::environment::variable(path) };
+        let error = ConfigError { location: self.locate(place), key, problem, excerpt, help };
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+    }
+
+    /// An error that points at the value.
+    pub(super) fn error(&mut self, entry: &Entry, problem: String, help: Option<String>) {
+        self.push(&entry.place, &entry.path, problem, help);
+    }
+
+    /// An error that points at the key.
+    pub(super) fn error_at_key(&mut self, entry: &Entry, problem: String, help: Option<String>) {
+        self.push(&entry.key, &entry.path, problem, help);
+    }
+
+    /// A warning that names the place.
+    pub(super) fn warn(&mut self, entry: &Entry, text: &str) {
+        let warning = format!("{}: {}: {text}", self.locate(&entry.key), entry.path);
+        self.warnings.push(warning);
+    }
+
+    /// A path as its file means it: relative to that file's directory.
+    pub(super) fn resolve(&self, entry: &Entry, path: &str) -> PathBuf {
+        match self.sources.get(entry.place.source).and_then(|source| source.directory.as_deref()) {
+            Some(directory) if !Path::new(path).is_absolute() => directory.join(path),
+            _ => PathBuf::from(path),
+        }
+    }
+
+    /// A word out of `allowed`; the index of the one found.
+    pub(super) fn word(&mut self, entry: &Entry, allowed: &[&str]) -> Option<usize> {
+        let Value::Text(found) = &entry.value else { return None };
+        let index = allowed.iter().position(|word| word == found);
+        if index.is_none() {
+            let list = allowed.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+            let near = did_you_mean(found, allowed.iter().copied());
+            let help = near.map_or(format!("allowed: {list}"), |near| format!("allowed: {list}; {near}"));
+            self.error(entry, format!("found {}", entry.value.shown()), Some(help));
+        }
+        index
+    }
+
+    /// A word out of `allowed`, of which only the first `supported` exist yet.
+    pub(super) fn supported_word(
+        &mut self,
+        entry: &Entry,
+        allowed: &[&str],
+        supported: usize,
+    ) -> Option<usize> {
+        let index = self.word(entry, allowed)?;
+        if index < supported {
+            return Some(index);
+        }
+        let leaf = entry.path.rsplit('.').next().unwrap_or_default();
+        let works =
+            allowed[..supported].iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+        self.error(
+            entry,
+            format!("`{leaf} = {:?}` is not supported yet", allowed[index]),
+            Some(format!("supported now: {works}")),
+        );
+        None
+    }
+
+    /// A duration, or `default` where the key is absent (or wrong, which is reported).
+    pub(super) fn duration(&mut self, entry: Option<&Entry>, default: Duration) -> Duration {
+        let Some(entry) = entry else { return default };
+        let parsed = text_of(entry).and_then(units::parse_duration);
+        if parsed.is_none() {
+            let help = "a duration is a number and a unit: \"90s\", \"5m\", \"1h\", \"5d\"";
+            self.error(
+                entry,
+                format!("found {}, which is no duration", entry.value.shown()),
+                Some(help.into()),
+            );
+        }
+        parsed.unwrap_or(default)
+    }
+
+    /// A size in octets, or `default`.
+    pub(super) fn size(&mut self, entry: Option<&Entry>, default: u64) -> u64 {
+        let Some(entry) = entry else { return default };
+        let parsed = match &entry.value {
+            Value::Integer(octets) => u64::try_from(*octets).ok(),
+            Value::Text(text) => units::parse_size(text),
+            _ => None,
+        };
+        if parsed.is_none() {
+            let help = "a size is a number and a unit: \"512KiB\", \"50MiB\", \"25MB\", \"10GiB\"";
+            self.error(entry, format!("found {}, which is no size", entry.value.shown()), Some(help.into()));
+        }
+        parsed.unwrap_or(default)
+    }
+}
+
+/// Text entries of a key that takes one string or an array of them.
+pub(super) fn texts(entry: Option<&Entry>) -> Vec<(&Entry, &str)> {
+    match entry.map(|entry| (entry, &entry.value)) {
+        Some((entry, Value::Text(text))) => vec![(entry, text)],
+        Some((_, Value::List(items))) => items.iter().filter_map(|e| Some((e, text_of(e)?))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The text of an entry.
+pub(super) fn text_of(entry: &Entry) -> Option<&str> {
+    match &entry.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The text under `key`.
+pub(super) fn text<'a>(table: &'a BTreeMap<String, Entry>, key: &str) -> Option<&'a str> {
+    table.get(key).and_then(text_of)
+}
+
+/// The flag under `key`.
+pub(super) fn flag(table: &BTreeMap<String, Entry>, key: &str, default: bool) -> bool {
+    match table.get(key).map(|entry| &entry.value) {
+        Some(Value::Flag(flag)) => *flag,
+        _ => default,
+    }
+}
+
+/// The count under `key`; the schema has checked its range.
+pub(super) fn count<T: TryFrom<i64>>(table: &BTreeMap<String, Entry>, key: &str) -> Option<T> {
+    match table.get(key).map(|entry| &entry.value) {
+        Some(Value::Integer(number)) => T::try_from(*number).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,296 @@
+//! One mail transaction: MAIL, RCPT, DATA and the content, with a reply kept for every recipient
+//! (RFC 5321 §3.3, RFC 2920).
+
+use super::{
+    Attempt, DotStuffer, Stage, Trouble,
+    dialogue::{Capabilities, Connection},
+    failure::{Cause, Failure, trouble},
+};
+use crate::mail::{BodyType, ContentSource, ForwardPath, Mailbox, Reply, ReplyClass, ReversePath};
+use tokio::io::AsyncReadExt;
+
+/// Octets of content that are encoded and written at once.
+const BLOCK: usize = 64 * 1024;
+/// Commands in one flight, so that neither side's socket buffers fill while both are writing.
+const FLIGHT: usize = 128;
+
+/// What became of one recipient, before anybody judges it.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    /// The server's reply; at [`Stage::Content`] it is the final one.
+    Said(Stage, Reply),
+    /// The dialogue broke off.
+    Broke(Failure),
+    /// This server cannot take it, whatever is tried.
+    Unsendable(Trouble),
+}
+
+/// A transaction that is over.
+pub(super) struct Transacted {
+    /// One for each recipient, in the attempt's order.
+    pub(super) answers: Vec<Answer>,
+    /// Whether the connection can serve another transaction.
+    pub(super) usable: bool,
+    /// Nothing was answered, not even MAIL: a kept connection had gone stale.
+    pub(super) unanswered: bool,
+}
+
+/// Runs the attempt on a connection between transactions.
+pub(super) async fn transact(connection: &mut Connection, attempt: &Attempt) -> Transacted {
+    let mut answers: Vec<Option<Answer>> = vec![None; attempt.recipients.len()];
+    for (answer, recipient) in answers.iter_mut().zip(&attempt.recipients) {
+        *answer = unsendable(connection.capabilities, attempt, recipient).map(Answer::Unsendable);
+    }
+    let mut run = Run { connection, attempt, answers, unanswered: true };
+    let (usable, rest) = if run.answers.iter().all(Option::is_some) {
+        run.unanswered = false;
+        (true, None)
+    } else {
+        match run.converse().await {
+            Ok(End::Clean) => (true, None),
+            Ok(End::Dirty) => (run.connection.reset().await, None),
+            Ok(End::Closed(stage, reply)) => (false, Some(Answer::Said(stage, reply))),
+            Err(failure) => (false, Some(Answer::Broke(failure))),
+        }
+    };
+    let unanswered = run.unanswered;
+    let missing = || Answer::Broke(Failure::new(Stage::Rcpt, Cause::Nonsense));
+    let answers = run
+        .answers
+        .into_iter()
+        .map(|answer| answer.or_else(|| rest.clone()).unwrap_or_else(missing))
+        .collect();
+    Transacted { answers, usable, unanswered }
+}
+
+/// How a transaction leaves its connection.
+enum End {
+    Clean,
+    /// RSET is needed.
+    Dirty,
+    /// The server closes it with this reply, which goes for every recipient not yet answered for.
+    Closed(Stage, Reply),
+}
+
+#[derive(Clone, Copy)]
+enum Command {
+    Mail,
+    Rcpt(usize),
+    Data,
+}
+
+struct Run<'a> {
+    connection: &'a mut Connection,
+    attempt: &'a Attempt,
+    answers: Vec<Option<Answer>>,
+    unanswered: bool,
+}
+
+impl Run<'_> {
+    async fn converse(&mut self) -> Result<End, Failure> {
+        let mut commands = vec![Command::Mail];
+        let open = self.answers.iter().enumerate().filter(|(_, answer)| answer.is_none());
+        commands.extend(open.map(|(recipient, _)| Command::Rcpt(recipient)));
+        commands.push(Command::Data);
+
+        let flight = if self.connection.capabilities.pipelining { FLIGHT } else { 1 };
+        let mut accepted = Vec::with_capacity(commands.len());
+        let mut mail_refused = false;
+        let mut data_reply = None;
+        for flight in commands.chunks(flight) {
+            // DATA goes out ahead of the replies only in company of RCPTs that may yet succeed.
+            let hopeless = accepted.is_empty() && matches!(flight, [Command::Data]);
+            if mail_refused || hopeless {
+                break;
+            }
+            self.send(flight).await?;
+            for command in flight {
+                let stage = command.stage();
+                let reply = self.connection.wire.reply(stage).await?;
+                if reply.code() == 421 {
+                    self.unanswered &= matches!(command, Command::Mail);
+                    return Ok(End::Closed(stage, reply));
+                }
+                self.unanswered = false;
+                let good = reply.class() == ReplyClass::Completed;
+                match *command {
+                    Command::Mail if good => {}
+                    Command::Mail => {
+                        mail_refused = true;
+                        self.answer_rest(stage, &reply);
+                    }
+                    Command::Rcpt(_) if mail_refused => {}
+                    Command::Rcpt(recipient) if good => accepted.push(recipient),
+                    Command::Rcpt(recipient) => self.answers[recipient] = Some(Answer::Said(stage, reply)),
+                    Command::Data => data_reply = Some(reply),
+                }
+            }
+        }
+        match data_reply {
+            Some(reply) if reply.code() == 354 && accepted.is_empty() => self.send_nothing().await,
+            Some(reply) if reply.code() == 354 => self.send_content().await,
+            Some(reply) => {
+                self.answer_rest(Stage::Data, &reply);
+                Ok(End::Dirty)
+            }
+            None => Ok(End::Dirty),
+        }
+    }
+
+    async fn send(&mut self, flight: &[Command]) -> Result<(), Failure> {
+        let capabilities = self.connection.capabilities;
+        let wire = &mut self.connection.wire;
+        for command in flight {
+            match *command {
+                Command::Mail => wire.push(&mail(capabilities, self.attempt)),
+                Command::Rcpt(recipient) => {
+                    let path = match &self.attempt.recipients[recipient] {
+                        ForwardPath::Postmaster => "postmaster".to_owned(),
+                        ForwardPath::Mailbox(mailbox) => address(mailbox, capabilities.smtputf8),
+                    };
+                    wire.push(&format!("RCPT TO:<{path}>"));
+                }
+                Command::Data => wire.push("DATA"),
+            }
+        }
+        wire.flush(flight[0].stage()).await
+    }
+
+    fn answer_rest(&mut self, stage: Stage, reply: &Reply) {
+        for answer in self.answers.iter_mut().filter(|answer| answer.is_none()) {
+            *answer = Some(Answer::Said(stage, reply.clone()));
+        }
+    }
+
+    /// 354 although every recipient was refused: end the data at once (RFC 2920 §3.1).
+    async fn send_nothing(&mut self) -> Result<End, Failure> {
+        match self.connection.wire.command(Stage::Content, ".").await {
+            Ok(reply) if reply.code() != 421 => Ok(End::Clean),
+            Ok(reply) => Ok(End::Closed(Stage::Content, reply)),
+            // Everybody has an answer already.
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn send_content(&mut self) -> Result<End, Failure> {
+        if let Err(failure) = self.stream_content().await {
+            // A server that refuses in the middle of the content says why before it hangs up.
+            if failure.stage == Stage::Content && matches!(failure.cause, Cause::Lost(_)) {
+                if let Ok(reply) = self.connection.wire.reply(Stage::Quit).await {
+                    if reply.code() >= 400 {
+                        return Ok(End::Closed(Stage::Content, reply));
+                    }
+                }
+            }
+            return Err(failure);
+        }
+        let reply = self.connection.wire.reply(Stage::InDoubt).await?;
+        if reply.code() == 421 {
+            return Ok(End::Closed(Stage::Content, reply));
+        }
+        self.answer_rest(Stage::Content, &reply);
+        Ok(End::Clean)
+    }
+
+    /// Sends the octets; the final dot leaves in the last write, at [`Stage::InDoubt`].
+    async fn stream_content(&mut self) -> Result<(), Failure> {
+        let wire = &mut self.connection.wire;
+        let mut stuffer = DotStuffer::default();
+        match &self.attempt.content {
+            ContentSource::Memory(content) => {
+                for block in content.octets().chunks(BLOCK) {
+                    if !wire.out().is_empty() {
+                        wire.flush(Stage::Content).await?;
+                    }
+                    stuffer.encode(block, wire.out());
+                }
+            }
+            ContentSource::File { path, octets } => {
+                let failed = |why: String| Failure::new(Stage::Content, Cause::Content(why));
+                let mut file =
+                    tokio::fs::File::open(path).await.map_err(|error| failed(error.to_string()))?;
+                let mut block = Vec::with_capacity(BLOCK);
+                let mut left = *octets;
+                while left > 0 {
+                    if !wire.out().is_empty() {
+                        wire.flush(Stage::Content).await?;
+                    }
+                    block.clear();
+                    let read = (&mut file).take(left.min(BLOCK as u64)).read_to_end(&mut block).await;
+                    let read = read.map_err(|error| failed(error.to_string()))?;
+                    if read == 0 {
+                        return Err(failed("the file is shorter than it was".to_owned()));
+                    }
+                    left -= read as u64;
+                    stuffer.encode(&block, wire.out());
+                }
+            }
+        }
+        stuffer.finish(wire.out());
+        wire.flush(Stage::InDoubt).await
+    }
+}
+
+impl Command {
+    fn stage(self) -> Stage {
+        match self {
+            Self::Mail => Stage::Mail,
+            Self::Rcpt(_) => Stage::Rcpt,
+            Self::Data => Stage::Data,
+        }
+    }
+}
+
+fn mail(capabilities: Capabilities, attempt: &Attempt) -> String {
+    let path = match &attempt.reverse_path {
+        ReversePath::Null => String::new(),
+        ReversePath::Mailbox(mailbox) => address(mailbox, capabilities.smtputf8),
+    };
+    let mut command = format!("MAIL FROM:<{path}>");
+    if capabilities.size.is_some() {
+        command.push_str(&format!(" SIZE={}", attempt.content.len()));
+    }
+    // Eight-bit content goes out as it is even where 8BITMIME is not offered: octets in are octets out.
+    if capabilities.eight_bit && attempt.body == BodyType::EightBitMime {
+        command.push_str(" BODY=8BITMIME");
+    }
+    let needed = attempt.smtputf8
+        || attempt.reverse_path.mailbox().is_some_and(Mailbox::needs_smtputf8)
+        || attempt.recipients.iter().any(ForwardPath::needs_smtputf8);
+    if capabilities.smtputf8 && needed {
+        command.push_str(" SMTPUTF8");
+    }
+    command
+}
+
+/// Without SMTPUTF8 a domain goes out in A-labels, which every server knows.
+fn address(mailbox: &Mailbox, smtputf8: bool) -> String {
+    if smtputf8 {
+        mailbox.to_string()
+    } else {
+        format!("{}@{}", mailbox.local_part(), mailbox.domain().ascii())
+    }
+}
+
+/// Why this server can never take the message for this recipient; known before MAIL.
+fn unsendable(capabilities: Capabilities, attempt: &Attempt, recipient: &ForwardPath) -> Option<Trouble> {
+    if let Some(limit) = capabilities.size.filter(|limit| *limit > 0) {
+        let octets = attempt.content.len();
+        if octets > limit {
+            return Some(trouble(
+                format!("5.3.4 the message has {octets} octets and the server takes {limit} at most"),
+                "send it in parts, or have the limit raised at the provider",
+            ));
+        }
+    }
+    let foreign = |mailbox: &Mailbox| !mailbox.local_part().is_ascii();
+    let sender = attempt.reverse_path.mailbox().is_some_and(foreign);
+    let recipient = matches!(recipient, ForwardPath::Mailbox(mailbox) if foreign(mailbox));
+    (!capabilities.smtputf8 && (sender || recipient)).then(|| {
+        let whose = if sender { "sender" } else { "recipient" };
+        trouble(
+            format!("5.6.7 the {whose} address is not ASCII and the server offers no SMTPUTF8"),
+            "use an ASCII address",
+        )
+    })
+}
