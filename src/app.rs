@@ -1,1 +1,235 @@
-//! App.
+//! Builds every part from the configuration and joins them. The only module that knows all others.
+
+mod gate;
+mod sockets;
+mod upstreams;
+
+use crate::{
+    admin::{self, Health, Service},
+    config::{Config, LiveConfig, Snapshot, load_from_process_env},
+    inbound::{Admission, Listener},
+    oauth::{self, Tokens},
+    queue::Queue,
+    store,
+};
+use anyhow::Context as _;
+use gate::QueueGate;
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::broadcast};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use upstreams::Upstreams;
+
+/// How long transactions under way may take at a shutdown.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How often the queue is cleaned and compacted.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// The running daemon.
+pub struct App {
+    /// What operators can ask of it.
+    pub service: Arc<Service>,
+    queue: Queue,
+    upstreams: Arc<Upstreams>,
+    addresses: Vec<SocketAddr>,
+    intake: CancellationToken,
+    rest: CancellationToken,
+    sessions: TaskTracker,
+    tasks: TaskTracker,
+}
+
+impl App {
+    /// Binds, opens, reads and starts everything. `path` is where a reload reads the configuration again; `None` is the
+    /// default place.
+    ///
+    /// # Errors
+    /// The first thing that does not work, in a sentence. Nothing is left running then.
+    pub async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
+        for warning in &config.warnings {
+            tracing::warn!(target: "waxseal::config", "{warning}");
+        }
+        let listeners = sockets::bind(&config.listeners).await?;
+        let admin_socket = match &config.admin {
+            Some(admin) => Some(TcpListener::bind(admin.address).await.with_context(|| {
+                format!("the admin address {} cannot be listened on; set another one, or \"off\"", admin.address)
+            })?),
+            None => None,
+        };
+        let state_dir = config.state_dir.clone();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&state_dir).with_context(|| {
+            format!("the state directory {} cannot be made; set state_dir or its parent's owner", state_dir.display())
+        })?;
+        // The queue's lock keeps a second daemon out before anything of the first is touched.
+        let (queue, recovery) = Queue::open(&state_dir.join("queue"), config.queue.clone())?;
+        tracing::info!(
+            target: "waxseal::queue",
+            waiting = recovery.waiting, failed = recovery.failed, damaged = recovery.damaged,
+            torn = recovery.torn, orphans = recovery.orphans,
+            "queue opened"
+        );
+        let store = store::open(&state_dir)?;
+        let tokens = Tokens::new(store, &config.accounts);
+        let live = LiveConfig::new(config);
+        let upstreams = Arc::new(Upstreams::new(queue.clone(), tokens.clone()));
+        upstreams.configure(&live.get());
+
+        let (intake, rest) = (CancellationToken::new(), CancellationToken::new());
+        let (sessions, tasks) = (TaskTracker::new(), TaskTracker::new());
+        let reload = reload_with(path, live.clone(), queue.clone(), tokens.clone(), upstreams.clone());
+        let upstream_of = upstreams.clone();
+        let service = Arc::new(Service::new(
+            live.clone(),
+            queue.clone(),
+            tokens.clone(),
+            reload,
+            Arc::new(move |account| upstream_of.get(account)),
+        ));
+        let control = state_dir.join("control.sock");
+        tasks.spawn(admin::serve_control(&control, service.clone(), rest.clone())?);
+        let bound = Arc::new(AtomicBool::new(false));
+        if let Some(socket) = admin_socket {
+            let health = health_of(bound.clone(), queue.clone());
+            tasks.spawn(admin::serve_http(socket, service.clone(), health, rest.clone())?);
+        }
+        tasks.spawn(resume_on_new_tokens(tokens.clone(), queue.clone(), rest.clone()));
+        tasks.spawn(oauth::refresher::run(tokens.clone(), rest.clone()));
+        tasks.spawn(keep_house(queue.clone(), rest.clone()));
+
+        let snapshot = live.get();
+        let admission = Admission::new(&snapshot.config.limits);
+        let gate = Arc::new(QueueGate::new(live.clone(), queue.clone()));
+        let mut addresses = Vec::new();
+        for (index, (listener, settings)) in listeners.into_iter().zip(&snapshot.config.listeners).enumerate() {
+            addresses.push(listener.local_addr()?);
+            tracing::info!(target: "waxseal::inbound", listener = %settings.address, "listening");
+            sessions.spawn(listener.run(gate.clone(), index, settings.clone(), admission.clone(), intake.clone()));
+        }
+        bound.store(true, Ordering::Relaxed);
+        Ok(Self { service, queue, upstreams, addresses, intake, rest, sessions, tasks })
+    }
+
+    /// The addresses that the listeners are bound to, in the configuration's order.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Drains and stops: no new mail, transactions under way get a while, everything is made durable.
+    pub async fn stop(self) {
+        self.intake.cancel();
+        self.sessions.close();
+        self.sessions.wait().await;
+        self.queue.shutdown(DRAIN).await;
+        self.upstreams.close_idle().await;
+        self.rest.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await.is_err() {
+            tracing::warn!(target: "waxseal", "some background task did not end in time");
+        }
+    }
+}
+
+fn health_of(bound: Arc<AtomicBool>, queue: Queue) -> Health {
+    Arc::new(move || {
+        let mut reasons = Vec::new();
+        if !bound.load(Ordering::Relaxed) {
+            reasons.push("the listeners are not bound yet".to_owned());
+        }
+        if !queue.has_room(None) {
+            reasons.push("the queue has no room: max_size is reached or less than min_free is left".to_owned());
+        }
+        reasons
+    })
+}
+
+/// An account that gets tokens sends its held mail at once.
+async fn resume_on_new_tokens(tokens: Tokens, queue: Queue, stop: CancellationToken) {
+    let mut changed = tokens.subscribe();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            account = changed.recv() => match account {
+                Ok(account) => queue.resume(&account),
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    for lane in queue.lanes() {
+                        queue.resume(&lane.account);
+                    }
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+        }
+    }
+}
+
+async fn keep_house(queue: Queue, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HOUSEKEEPING) => queue.keep_house().await,
+        }
+    }
+}
+
+/// The reload that operators ask for: the old configuration stays where the new one is wrong.
+fn reload_with(
+    path: Option<PathBuf>,
+    live: LiveConfig,
+    queue: Queue,
+    tokens: Tokens,
+    upstreams: Arc<Upstreams>,
+) -> admin::Reload {
+    Arc::new(move || {
+        let (path, live) = (path.clone(), live.clone());
+        let (queue, tokens, upstreams) = (queue.clone(), tokens.clone(), upstreams.clone());
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || read_again(path.as_deref())).await;
+            let config = read.unwrap_or_else(|e| Err(e.to_string())).inspect_err(|problem| {
+                tracing::error!(target: "waxseal::config", "reload refused, the old configuration stays: {problem}");
+            })?;
+            let (config, kept) = keep_what_is_bound(config, &live.get().config);
+            for warning in config.warnings.iter().chain(&kept) {
+                tracing::warn!(target: "waxseal::config", "{warning}");
+            }
+            queue.set_settings(config.queue.clone());
+            tokens.reconfigure(&config.accounts);
+            live.set(Snapshot::new(config));
+            upstreams.configure(&live.get());
+            tracing::info!(target: "waxseal::config", "reloaded");
+            Ok(std::iter::once("reloaded".to_owned()).chain(kept).collect::<Vec<_>>().join("\n"))
+        })
+    })
+}
+
+fn read_again(path: Option<&Path>) -> Result<Config, String> {
+    load_from_process_env(path).map_err(|errors| errors.to_string())
+}
+
+/// What a running process is bound to stays, and is said.
+fn keep_what_is_bound(mut config: Config, old: &Config) -> (Config, Vec<String>) {
+    let mut kept = Vec::new();
+    let mut keep = |changed: bool, what: &str| {
+        if changed {
+            kept.push(format!("{what} changed: that takes effect at the next start"));
+        }
+        changed
+    };
+    if keep(config.listeners != old.listeners, "[[listener]]") {
+        config.listeners.clone_from(&old.listeners);
+    }
+    if keep(config.state_dir != old.state_dir, "state_dir") {
+        config.state_dir.clone_from(&old.state_dir);
+    }
+    let address = |config: &Config| config.admin.as_ref().map(|admin| admin.address);
+    if keep(address(&config) != address(old), "[admin] address") {
+        config.admin.clone_from(&old.admin);
+    }
+    (config, kept)
+}

@@ -1,3 +1,8 @@
 //! The binary: everything is in the library.
 
-fn main() {}
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waxseal::cli::run(waxseal::cli::Arguments::parse())
+}

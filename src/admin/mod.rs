@@ -1,1 +1,10 @@
-//! Admin.
+//! What operators and programs ask of the running daemon: the control socket and HTTP, over one service.
+
+mod control;
+mod http;
+pub mod protocol;
+mod service;
+
+pub use control::{ControlError, serve_control};
+pub use http::serve_http;
+pub use service::{Health, Reload, Service, UpstreamOf};

@@ -1,1 +1,35 @@
-//! CLI.
+//! The command line: one file a command group. What talks to the running daemon goes over its control socket.
+
+mod account;
+pub mod arguments;
+pub mod check;
+mod client;
+mod demo;
+mod output;
+mod queue;
+pub mod route;
+mod serve;
+mod status;
+
+pub use arguments::Arguments;
+
+use arguments::Command;
+use std::process::ExitCode;
+
+/// Runs a command; the exit codes are the contract's.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let config = arguments.config.as_deref();
+    match arguments.command {
+        Command::Serve => serve::serve(config),
+        Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Check { json } => check::check(config, json),
+        Command::Route { address, client, listener, json } => {
+            let query = route::RouteQuery { sender: &address, client, listener: listener.as_deref() };
+            route::route(config, query, json)
+        }
+        Command::Account { command } => account::account(config, command),
+        Command::Queue { command } => queue::queue(config, command),
+        Command::Status { json } => status::status(config, json),
+        Command::Reload => status::reload(config),
+    }
+}

@@ -12,6 +12,7 @@ mod environment;
 mod keys;
 mod legacy;
 mod listeners;
+mod live;
 mod load;
 mod login;
 mod reader;
@@ -25,6 +26,7 @@ mod units;
 
 pub use application::application_of;
 pub use diagnostics::{ConfigError, ConfigErrors};
+pub use live::{LiveConfig, Snapshot};
 pub use load::{DEFAULT_PATH, Loaded, load, load_explained, load_from_process_env, process_env};
 pub use settings::{
     AdminSettings, Application, Config, Limits, ListenAddress, ListenerSettings, LogFormat, LogSettings,

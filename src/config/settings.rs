@@ -49,7 +49,7 @@ impl std::fmt::Display for ListenAddress {
 }
 
 /// One `[[listener]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerSettings {
     /// Where it listens.
     pub address: ListenAddress,

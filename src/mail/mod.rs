@@ -6,6 +6,7 @@ mod mailbox;
 mod path;
 mod queue_id;
 mod reply;
+mod timestamp;
 pub mod trace;
 
 pub use content::{Content, ContentSource, NotCanonical};
@@ -14,3 +15,4 @@ pub use mailbox::{Domain, Mailbox, MailboxError};
 pub use path::{ForwardPath, ReversePath};
 pub use queue_id::{QueueId, QueueIdError};
 pub use reply::{EnhancedCode, Reply, ReplyClass};
+pub use timestamp::Timestamp;

@@ -1,7 +1,7 @@
 //! An account's lane: which of its messages goes next, and whether one may. Pure.
 
 use super::{
-    brake::{Brake, Leave},
+    brake::{Brake, Cause, Leave},
     entry::Received,
     rate::RateWindow,
     schedule::Millis,
@@ -104,6 +104,11 @@ impl Lane {
     /// Whether fresh mail goes out soon, so that keeping it in memory is worth it.
     pub fn flows(&self) -> bool {
         self.pacing.is_some() && self.brake == Brake::Open
+    }
+
+    /// Whether its mail is held: no such account, or login or token trouble.
+    pub fn is_held(&self) -> bool {
+        self.pacing.is_none() || self.brake.cause() == Some(Cause::Pause)
     }
 
     /// Grants the next message, counting it as active, or says what to wait for.

@@ -5,11 +5,13 @@ use super::{
     brake::Cause,
     entry::{Received, RecipientStatus, Status},
     journal::Durability,
+    lane::Lane,
     record::{self, Record},
     schedule::Millis,
     state::{Item, Phase},
 };
 use crate::{account::AccountId, mail::QueueId};
+use std::collections::BTreeMap;
 
 /// One message in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,17 +69,47 @@ pub enum OperatorError {
     Io(#[from] std::io::Error),
 }
 
+/// The state of a message as operators name it; `paused` is whether its lane is held.
+fn state_of(item: &Item, paused: bool) -> &'static str {
+    match item.phase {
+        Phase::Active => "active",
+        Phase::Failed => "failed",
+        Phase::Held => "held",
+        Phase::Waiting if paused => "held",
+        Phase::Waiting if item.attempts > 0 => "deferred",
+        Phase::Waiting => "queued",
+    }
+}
+
 impl Queue {
     /// The messages from the oldest on, of one account where `account` is given, at most `most`. Blocks on the disk.
     pub fn list(&self, account: Option<&AccountId>, most: usize) -> Vec<Listed> {
-        let mut ids: Vec<QueueId> = {
-            let state = self.state();
-            let wanted = state.items.iter().filter(|(_, item)| account.is_none_or(|a| *a == item.account));
-            wanted.map(|(id, _)| *id).collect()
-        };
+        self.ids(account).into_iter().take(most).filter_map(|id| self.show(id).ok()).collect()
+    }
+
+    /// The ids of the messages, the oldest first, of one account where `account` is given.
+    pub fn ids(&self, account: Option<&AccountId>) -> Vec<QueueId> {
+        let state = self.state();
+        let wanted = state.items.iter().filter(|(_, item)| account.is_none_or(|a| *a == item.account));
+        let mut ids: Vec<QueueId> = wanted.map(|(id, _)| *id).collect();
         ids.sort_unstable();
-        ids.truncate(most);
-        ids.into_iter().filter_map(|id| self.show(id).ok()).collect()
+        ids
+    }
+
+    /// How many messages are in each state.
+    pub fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::from([("active", 0), ("deferred", 0), ("failed", 0), ("held", 0), ("queued", 0)]);
+        let state = self.state();
+        for item in state.items.values() {
+            let paused = state.lanes.get(&item.account).is_none_or(Lane::is_held);
+            *counts.entry(state_of(item, paused)).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// Octets that the queue takes on disk.
+    pub fn octets(&self) -> u64 {
+        self.state().octets()
     }
 
     /// One message. Blocks on the disk.
@@ -88,17 +120,10 @@ impl Queue {
         let (item, paused) = {
             let mut state = self.state();
             let item = state.items.get(&id).cloned().ok_or(OperatorError::Unknown(id))?;
-            let lane = state.lane(&item.account);
-            (item, lane.pacing.is_none() || lane.brake.cause() == Some(Cause::Pause))
+            let paused = state.lane(&item.account).is_held();
+            (item, paused)
         };
-        let state = match item.phase {
-            Phase::Active => "active",
-            Phase::Failed => "failed",
-            Phase::Held => "held",
-            Phase::Waiting if paused => "held",
-            Phase::Waiting if item.attempts > 0 => "deferred",
-            Phase::Waiting => "queued",
-        };
+        let state = state_of(&item, paused);
         let mut listed = Listed {
             id,
             state,

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     account::{AccountId, Pacing},
     mail::{Content, ContentSource, QueueId},
-    outbound::{Attempt, Disposition, LaneEffect, Outcome},
+    outbound::{Attempt, Disposition, LaneEffect, Outcome, Upstream},
     telemetry::{self, AttemptEvent, MailEvent},
 };
 use bytes::Bytes;
@@ -35,6 +35,12 @@ pub type DeliverFuture<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 pub trait Carrier: Send + Sync + 'static {
     /// One transaction. Called as often at once as the account's `max_connections`.
     fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a>;
+}
+
+impl Carrier for Upstream {
+    fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a> {
+        Box::pin(Upstream::deliver(self, attempt))
+    }
 }
 
 /// Waits are cut into pieces of this length, so that a clock that jumps is noticed.

@@ -1,0 +1,196 @@
+//! The control socket's language: one request a connection, as a line of JSON; answers are lines of JSON, the last of
+//! which is `done` or `failed`. Keys are only ever added.
+
+use serde::{Deserialize, Serialize};
+
+/// What the CLI asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// All accounts: `done` with a list of [`AccountView`].
+    AccountList,
+    /// One account: `done` with an [`AccountView`].
+    AccountShow {
+        /// Its id.
+        id: String,
+    },
+    /// Generate Tokens: `progress` with a [`Consent`], then `done` with the [`AccountView`] once the browser has
+    /// come back to the callback address.
+    Authorize {
+        /// The account's id.
+        id: String,
+    },
+    /// The redirected URL, pasted by hand: `done` with the [`AccountView`].
+    AuthorizePaste {
+        /// The URL.
+        url: String,
+    },
+    /// Refreshes the token now.
+    AccountRefresh {
+        /// The account's id.
+        id: String,
+    },
+    /// Drops the stored tokens.
+    AccountForget {
+        /// The account's id.
+        id: String,
+    },
+    /// Connects and logs in.
+    AccountTest {
+        /// The account's id.
+        id: String,
+    },
+    /// The queue: `done` with a list of [`MessageView`].
+    QueueList {
+        /// Only this account's messages.
+        account: Option<String>,
+        /// At most so many, the oldest first.
+        most: usize,
+    },
+    /// One message: `done` with a [`MessageView`].
+    QueueShow {
+        /// Its id.
+        id: String,
+    },
+    /// Does something to messages: `done` with how many it was done to.
+    QueueChange {
+        /// What.
+        change: QueueChange,
+        /// These messages.
+        ids: Vec<String>,
+        /// All of this account's.
+        account: Option<String>,
+        /// All there are.
+        all: bool,
+    },
+    /// `done` with a [`StatusView`].
+    Status,
+    /// Re-reads the configuration.
+    Reload,
+}
+
+/// What can be done to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueChange {
+    /// Due now.
+    Retry,
+    /// Not to be sent.
+    Hold,
+    /// No longer held.
+    Release,
+    /// Out of the queue for good.
+    Remove,
+}
+
+/// A line of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// More is to come.
+    Progress(serde_json::Value),
+    /// That is all.
+    Done(serde_json::Value),
+    /// It was not done.
+    Failed {
+        /// A sentence for the operator.
+        message: String,
+        /// The exit code that the CLI ends with.
+        exit_code: u8,
+    },
+}
+
+/// The provider's page for a consent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Consent {
+    /// Its URL.
+    pub url: String,
+    /// Where the browser will come back to.
+    pub redirect_uri: String,
+    /// Seconds that the person may take.
+    pub lasts: u64,
+}
+
+/// An account as listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its description.
+    #[serde(default)]
+    pub description: String,
+    /// `basic`, `oauth2`, `google` or `microsoft`.
+    pub r#type: String,
+    /// Its domain patterns.
+    pub domains: Vec<String>,
+    /// Whether it is active.
+    pub active: bool,
+    /// Its application.
+    pub application: Option<String>,
+    /// `ready`, `needs_authorization`, `failing` or `inactive`.
+    pub state: String,
+    /// When the access token ends (RFC 3339).
+    pub token_expires_at: Option<String>,
+    /// When a message was last delivered, since the start (RFC 3339).
+    pub last_success_at: Option<String>,
+    /// What is wrong, while something is.
+    pub last_error: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// Its server as `host:port`.
+    pub server: String,
+    /// Who logs in.
+    pub username: Option<String>,
+    /// When somebody last agreed (RFC 3339).
+    pub authorized_at: Option<String>,
+    /// Messages waiting in the queue.
+    pub queued: usize,
+}
+
+/// A queued message as listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MessageView {
+    /// Its id.
+    pub id: String,
+    /// `queued`, `active`, `deferred`, `held` or `failed`.
+    pub state: String,
+    /// Its account.
+    pub account: String,
+    /// Its reverse-path.
+    pub from: String,
+    /// Outstanding recipients.
+    pub to: Vec<String>,
+    /// Octets of content.
+    pub size: u64,
+    /// When it came (RFC 3339).
+    pub received_at: String,
+    /// When it is due (RFC 3339).
+    pub next_attempt_at: Option<String>,
+    /// Transactions tried.
+    pub attempts: u32,
+    /// What was said last.
+    pub last_reply: String,
+}
+
+/// One screen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusView {
+    /// waxseal's version.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// Since when (RFC 3339).
+    pub started_at: String,
+    /// The listeners' addresses.
+    pub listeners: Vec<String>,
+    /// Accounts by state.
+    pub accounts: Vec<AccountView>,
+    /// Messages in the queue by state.
+    pub queue: std::collections::BTreeMap<String, usize>,
+    /// Octets that the queue takes on disk.
+    pub queue_bytes: u64,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,369 @@
+//! What can be asked of the daemon, whoever asks: the control socket today, the console after it.
+
+use super::protocol::{AccountView, Answer, Consent, MessageView, QueueChange, Request, StatusView};
+use crate::{
+    account::{Account, AccountId, Login, token::TokenState},
+    config::LiveConfig,
+    mail::{QueueId, Timestamp},
+    oauth::{Callback, Tokens},
+    outbound::Upstream,
+    queue::{LaneView, Listed, OperatorError, Queue},
+};
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+use tokio::sync::{mpsc, oneshot};
+use url::Url;
+
+/// Exit codes of sysexits.h and the contract.
+const FAILED: u8 = 1;
+const UNAVAILABLE: u8 = 69;
+const TEMPORARY: u8 = 75;
+const CONFIGURATION: u8 = 78;
+
+/// Where a callback comes back to while `[admin]` is off: nobody listens there, the URL is pasted.
+const DEFAULT_PUBLIC_URL: &str = "http://localhost:8025/";
+
+type ReloadFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+/// Re-reads the configuration: a sentence, or why the old one stays.
+pub type Reload = Arc<dyn Fn() -> ReloadFuture + Send + Sync>;
+
+/// Whether mail can come in and be kept, with the reasons where not.
+pub type Health = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// The upstream of an account, for tests of it.
+pub type UpstreamOf = Arc<dyn Fn(&AccountId) -> Option<Arc<Upstream>> + Send + Sync>;
+
+/// Everything that operators can ask for.
+pub struct Service {
+    /// The configuration in force.
+    pub live: LiveConfig,
+    /// The queue.
+    pub queue: Queue,
+    /// The tokens.
+    pub tokens: Tokens,
+    /// How to reload.
+    pub reload: Reload,
+    /// Upstreams by account.
+    pub upstreams: UpstreamOf,
+    /// When the daemon started.
+    pub started_at: SystemTime,
+    waiting: Mutex<HashMap<String, oneshot::Sender<Result<AccountId, String>>>>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Service")
+    }
+}
+
+fn failed(exit_code: u8, message: impl Into<String>) -> Answer {
+    Answer::Failed { message: message.into(), exit_code }
+}
+
+fn done(value: impl serde::Serialize) -> Answer {
+    match serde_json::to_value(value) {
+        Ok(value) => Answer::Done(value),
+        Err(error) => failed(FAILED, format!("the answer cannot be written: {error}")),
+    }
+}
+
+impl Service {
+    /// Joins the parts.
+    pub fn new(live: LiveConfig, queue: Queue, tokens: Tokens, reload: Reload, upstreams: UpstreamOf) -> Self {
+        let started_at = SystemTime::now();
+        Self { live, queue, tokens, reload, upstreams, started_at, waiting: Mutex::default() }
+    }
+
+    /// Answers a request; `progress` takes what comes before the last answer.
+    pub async fn answer(&self, request: Request, progress: &mpsc::Sender<Answer>) -> Answer {
+        match request {
+            Request::AccountList => done(self.accounts()),
+            Request::AccountShow { id } => match self.account(&id) {
+                Ok(account) => done(self.view(&account)),
+                Err(answer) => answer,
+            },
+            Request::Authorize { id } => self.authorize(&id, progress).await,
+            Request::AuthorizePaste { url } => match Callback::parse(&url) {
+                Ok(callback) => match self.finish(callback).await {
+                    Ok(account) => self.shown(&account),
+                    Err(problem) => failed(FAILED, problem),
+                },
+                Err(error) => failed(FAILED, error.to_string()),
+            },
+            Request::AccountRefresh { id } => match self.oauth_account(&id) {
+                Ok(account) => match self.tokens.refresh_now(&account.id).await {
+                    Ok(_) => self.shown(&account.id),
+                    Err(error) => failed(TEMPORARY, error.to_string()),
+                },
+                Err(answer) => answer,
+            },
+            Request::AccountForget { id } => match self.oauth_account(&id) {
+                Ok(account) => match self.tokens.forget(&account.id).await {
+                    Ok(()) => self.shown(&account.id),
+                    Err(error) => failed(FAILED, error.to_string()),
+                },
+                Err(answer) => answer,
+            },
+            Request::AccountTest { id } => self.test(&id).await,
+            Request::QueueList { account, most } => {
+                let queue = self.queue.clone();
+                let account = account.as_deref().map(AccountId::new);
+                blocking(move || queue.list(account.as_ref(), most).iter().map(message).collect::<Vec<_>>()).await
+            }
+            Request::QueueShow { id } => match id.parse::<QueueId>() {
+                Err(error) => failed(FAILED, format!("{id}: {error}")),
+                Ok(id) => {
+                    let queue = self.queue.clone();
+                    match tokio::task::spawn_blocking(move || queue.show(id)).await {
+                        Ok(Ok(listed)) => done(message(&listed)),
+                        Ok(Err(error)) => failed(FAILED, error.to_string()),
+                        Err(error) => failed(FAILED, error.to_string()),
+                    }
+                }
+            },
+            Request::QueueChange { change, ids, account, all } => self.change(change, ids, account, all).await,
+            Request::Status => self.status().await,
+            Request::Reload => match (self.reload)().await {
+                Ok(sentence) => done(sentence),
+                Err(problem) => failed(CONFIGURATION, problem),
+            },
+        }
+    }
+
+    /// Finishes a consent whose browser came back, and tells whoever began it.
+    ///
+    /// # Errors
+    /// A sentence for the person.
+    pub async fn finish(&self, callback: Callback) -> Result<AccountId, String> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&callback.state);
+        let result = self.tokens.finish(callback).await.map_err(|error| error.to_string());
+        if let Ok(account) = &result {
+            tracing::info!(target: "waxseal::account", %account, "authorized");
+        }
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(result.clone());
+        }
+        result
+    }
+
+    /// The address that providers send browsers back to.
+    pub fn redirect_uri(&self) -> Option<Url> {
+        let snapshot = self.live.get();
+        let base = match &snapshot.config.admin {
+            Some(admin) => admin.public_url.clone(),
+            None => DEFAULT_PUBLIC_URL.parse().ok()?,
+        };
+        let path = format!("{}/oauth/callback", base.path().trim_end_matches('/'));
+        let mut url = base;
+        url.set_path(&path);
+        Some(url)
+    }
+
+    async fn authorize(&self, id: &str, progress: &mpsc::Sender<Answer>) -> Answer {
+        let account = match self.oauth_account(id) {
+            Ok(account) => account,
+            Err(answer) => return answer,
+        };
+        let Some(redirect) = self.redirect_uri() else { return failed(FAILED, "public_url is no base URL") };
+        let begun = match self.tokens.begin(&account.id, &redirect) {
+            Ok(begun) => begun,
+            Err(error) => return failed(FAILED, error.to_string()),
+        };
+        let (tell, told) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(begun.state.clone(), tell);
+        let consent =
+            Consent { url: begun.url.to_string(), redirect_uri: redirect.to_string(), lasts: begun.lasts.as_secs() };
+        let Ok(consent) = serde_json::to_value(consent) else { return failed(FAILED, "no consent URL") };
+        if progress.send(Answer::Progress(consent)).await.is_err() {
+            return failed(FAILED, "nobody waits for the consent");
+        }
+        let told = tokio::select! {
+            told = tokio::time::timeout(begun.lasts, told) => told,
+            () = progress.closed() => {
+                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&begun.state);
+                return failed(FAILED, "nobody waits for the consent");
+            }
+        };
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&begun.state);
+        match told {
+            Ok(Ok(Ok(account))) => self.shown(&account),
+            Ok(Ok(Err(problem))) => failed(FAILED, problem),
+            Ok(Err(_)) | Err(_) => failed(TEMPORARY, "nobody finished the sign-in in time; begin again"),
+        }
+    }
+
+    async fn test(&self, id: &str) -> Answer {
+        let account = match self.account(id) {
+            Ok(account) => account,
+            Err(answer) => return answer,
+        };
+        let Some(upstream) = (self.upstreams)(&account.id) else {
+            return failed(FAILED, format!("account {id} is inactive, or its settings do not work; see waxseal check"));
+        };
+        match upstream.probe().await {
+            Ok(()) => {
+                self.queue.resume(&account.id);
+                let server = format!("{}:{}", account.server.host, account.server.port);
+                done(format!("{id}: connected to {server} and logged in"))
+            }
+            Err((_, trouble)) => failed(UNAVAILABLE, format!("{id}: {trouble}. {}", trouble.remedy)),
+        }
+    }
+
+    async fn change(&self, change: QueueChange, ids: Vec<String>, account: Option<String>, all: bool) -> Answer {
+        let mut wanted = Vec::new();
+        for id in &ids {
+            match id.parse::<QueueId>() {
+                Ok(id) => wanted.push(id),
+                Err(error) => return failed(FAILED, format!("{id}: {error}")),
+            }
+        }
+        if all || account.is_some() {
+            let account = account.as_deref().map(AccountId::new);
+            wanted.extend(self.queue.ids(account.as_ref()));
+            if let Some(account) = &account {
+                self.queue.resume(account);
+            }
+        }
+        let (mut count, mut problems) = (0, Vec::new());
+        for id in wanted {
+            let result = match change {
+                QueueChange::Retry => self.queue.retry(id).await,
+                QueueChange::Hold => self.queue.hold(id).await,
+                QueueChange::Release => self.queue.release(id).await,
+                QueueChange::Remove => self.queue.remove(id).await,
+            };
+            match result {
+                Ok(()) => count += 1,
+                // Under way or gone by now: what was wished is happening.
+                Err(OperatorError::Active(_) | OperatorError::Unknown(_)) if all || account.is_some() => {}
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        if problems.is_empty() { done(count) } else { failed(FAILED, problems.join("\n")) }
+    }
+
+    async fn status(&self) -> Answer {
+        let snapshot = self.live.get();
+        let mut warnings = snapshot.config.warnings.clone();
+        let accounts = self.accounts();
+        for account in &accounts {
+            if let Some(error) = &account.last_error {
+                let remedy = account.remedy.as_deref().map(|r| format!(". {r}")).unwrap_or_default();
+                warnings.push(format!("account {}: {error}{remedy}", account.id));
+            }
+        }
+        done(StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: Timestamp::new(self.started_at).to_string(),
+            listeners: snapshot.config.listeners.iter().map(|l| l.address.to_string()).collect(),
+            accounts,
+            queue: self.queue.counts().into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),
+            queue_bytes: self.queue.octets(),
+            warnings,
+        })
+    }
+
+    fn account(&self, id: &str) -> Result<Account, Answer> {
+        let snapshot = self.live.get();
+        snapshot.account(&AccountId::new(id)).cloned().ok_or_else(|| {
+            let known: Vec<&str> = snapshot.config.accounts.iter().map(|a| a.id.as_str()).collect();
+            failed(FAILED, format!("there is no account {id}; there are: {}", known.join(", ")))
+        })
+    }
+
+    fn oauth_account(&self, id: &str) -> Result<Account, Answer> {
+        let account = self.account(id)?;
+        match account.login {
+            Login::OAuth(_) => Ok(account),
+            _ => Err(failed(FAILED, format!("account {id} is of type {} and has no tokens", account.kind.as_str()))),
+        }
+    }
+
+    fn shown(&self, id: &AccountId) -> Answer {
+        match self.account(id.as_str()) {
+            Ok(account) => done(self.view(&account)),
+            Err(answer) => answer,
+        }
+    }
+
+    fn accounts(&self) -> Vec<AccountView> {
+        let lanes = self.queue.lanes();
+        let snapshot = self.live.get();
+        let lane = |account: &Account| lanes.iter().find(|lane| lane.account == account.id);
+        snapshot.config.accounts.iter().map(|account| self.view_with(account, lane(account))).collect()
+    }
+
+    fn view(&self, account: &Account) -> AccountView {
+        let lanes = self.queue.lanes();
+        self.view_with(account, lanes.iter().find(|lane| lane.account == account.id))
+    }
+
+    fn view_with(&self, account: &Account, lane: Option<&LaneView>) -> AccountView {
+        let grant = account.oauth().and_then(|_| self.tokens.status(&account.id));
+        let authorize = || Some(format!("run `waxseal account authorize {}`", account.id));
+        let lane_trouble = lane.and_then(|lane| lane.trouble.clone().map(|t| (t, lane.remedy.clone())));
+        let (state, trouble) = match grant.as_ref().map(|grant| &grant.state) {
+            _ if !account.active => ("inactive", None),
+            Some(TokenState::Unauthorized) => {
+                ("needs_authorization", Some(("nobody has authorized it yet".to_owned(), authorize())))
+            }
+            Some(TokenState::Rejected { reason }) => ("needs_authorization", Some((reason.clone(), authorize()))),
+            _ if lane.is_some_and(|lane| lane.stopped.is_some()) => ("failing", lane_trouble),
+            Some(TokenState::Refreshing { trouble: Some(trouble) }) => ("failing", Some((trouble.clone(), None))),
+            _ => ("ready", None),
+        };
+        let grant_trouble = grant.as_ref().and_then(|g| g.trouble.clone()).map(|t| (t, None));
+        let (last_error, remedy) = match trouble.or(grant_trouble) {
+            Some((trouble, remedy)) => (Some(trouble), remedy),
+            None => (None, None),
+        };
+        let time = |at: Option<SystemTime>| at.map(|at| Timestamp::new(at).to_string());
+        AccountView {
+            id: account.id.to_string(),
+            name: account.name.clone(),
+            description: account.description.clone(),
+            r#type: account.kind.as_str().to_owned(),
+            domains: account.domains.iter().map(ToString::to_string).collect(),
+            active: account.active,
+            application: account.application.as_ref().map(ToString::to_string),
+            state: state.to_owned(),
+            token_expires_at: time(grant.as_ref().and_then(|g| g.expires_at)),
+            last_success_at: lane.and_then(|l| l.last_success_at).map(|at| Timestamp::from_millis(at).to_string()),
+            last_error,
+            remedy,
+            server: format!("{}:{}", account.server.host, account.server.port),
+            username: account.username().map(str::to_owned),
+            authorized_at: time(grant.as_ref().and_then(|g| g.authorized_at)),
+            queued: lane.map_or(0, |lane| lane.messages),
+        }
+    }
+}
+
+fn message(listed: &Listed) -> MessageView {
+    MessageView {
+        id: listed.id.to_string(),
+        state: listed.state.to_owned(),
+        account: listed.account.to_string(),
+        from: listed.from.clone(),
+        to: listed.to.clone(),
+        size: listed.size,
+        received_at: Timestamp::from_millis(listed.received_at).to_string(),
+        next_attempt_at: listed.next_attempt_at.map(|at| Timestamp::from_millis(at).to_string()),
+        attempts: listed.attempts,
+        last_reply: listed.last_reply.clone(),
+    }
+}
+
+async fn blocking<T: serde::Serialize + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => done(value),
+        Err(error) => failed(FAILED, error.to_string()),
+    }
+}

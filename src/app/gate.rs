@@ -1,0 +1,51 @@
+//! What sessions see of the rest: the configuration in force and the queue.
+
+use crate::{
+    account::{AccountId, ApplicationId},
+    config::{Limits, LiveConfig},
+    inbound::Gate,
+    mail::{EnhancedCode, Reply, ReversePath},
+    queue::{Intake, Queue},
+};
+use std::{net::IpAddr, sync::Arc};
+
+/// Sends mail to the queue.
+pub(super) struct QueueGate {
+    live: LiveConfig,
+    queue: Queue,
+}
+
+impl QueueGate {
+    pub(super) fn new(live: LiveConfig, queue: Queue) -> Self {
+        Self { live, queue }
+    }
+}
+
+impl Gate for QueueGate {
+    type Sink = Intake;
+
+    fn hostname(&self) -> Arc<str> {
+        self.live.get().hostname.clone()
+    }
+
+    fn limits(&self) -> Limits {
+        self.live.get().config.limits.clone()
+    }
+
+    fn application(&self, listener: usize, client: IpAddr) -> Option<ApplicationId> {
+        self.live.get().application(listener, client).cloned()
+    }
+
+    fn route(&self, application: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, Reply> {
+        let routed = self.live.get().route(application, sender);
+        routed.map_err(|sentence| Reply::new(550, EnhancedCode(5, 7, 1), sentence))
+    }
+
+    fn has_room(&self, size: Option<u64>) -> bool {
+        self.queue.has_room(size)
+    }
+
+    fn begin(&self) -> Intake {
+        self.queue.begin()
+    }
+}

@@ -1,0 +1,66 @@
+//! The upstream of every active account, made anew at each reload.
+
+use crate::{
+    account::AccountId,
+    config::Snapshot,
+    oauth::{TokenSource, Tokens},
+    outbound::Upstream,
+    queue::{Carrier, Queue},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// Upstreams by account.
+pub(super) struct Upstreams {
+    queue: Queue,
+    tokens: Tokens,
+    by_account: RwLock<HashMap<AccountId, Arc<Upstream>>>,
+}
+
+impl Upstreams {
+    pub(super) fn new(queue: Queue, tokens: Tokens) -> Self {
+        Self { queue, tokens, by_account: RwLock::default() }
+    }
+
+    /// Makes upstreams for the active accounts and lets the queue run. An account whose upstream cannot be made keeps
+    /// its mail, and the log says why.
+    pub(super) fn configure(&self, snapshot: &Snapshot) {
+        let tokens: Arc<dyn TokenSource> = Arc::new(self.tokens.clone());
+        let mut by_account = HashMap::new();
+        let mut carriers = Vec::new();
+        for account in snapshot.config.accounts.iter().filter(|account| account.active) {
+            match Upstream::new(Arc::new(account.clone()), snapshot.hostname.clone(), tokens.clone()) {
+                Ok(upstream) => {
+                    let upstream = Arc::new(upstream);
+                    let carrier: Arc<dyn Carrier> = upstream.clone();
+                    carriers.push((account.id.clone(), account.pacing, carrier));
+                    by_account.insert(account.id.clone(), upstream);
+                }
+                Err(error) => {
+                    tracing::error!(
+                        target: "waxseal::account",
+                        account = %account.id, %error,
+                        "account cannot send; its mail is kept"
+                    );
+                }
+            }
+        }
+        *self.by_account.write().unwrap_or_else(PoisonError::into_inner) = by_account;
+        self.queue.configure(carriers);
+    }
+
+    pub(super) fn get(&self, account: &AccountId) -> Option<Arc<Upstream>> {
+        self.by_account.read().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
+    }
+
+    /// Takes leave of all idle connections.
+    pub(super) async fn close_idle(&self) {
+        let upstreams: Vec<_> =
+            self.by_account.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for upstream in upstreams {
+            upstream.close_idle().await;
+        }
+    }
+}

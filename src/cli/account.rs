@@ -1,0 +1,150 @@
+//! `waxseal account`.
+
+use super::{
+    arguments::AccountCommand,
+    client::{ask, ask_once},
+    output::{complain, say, say_json, say_table},
+};
+use crate::admin::protocol::{AccountView, Consent, Request};
+use std::{
+    io::{self, BufRead as _, IsTerminal as _},
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+};
+
+pub(super) fn account(config: Option<&Path>, command: AccountCommand) -> ExitCode {
+    match command {
+        AccountCommand::List { json } => match ask_once(config, &Request::AccountList) {
+            Ok(value) if json => say_json(&value),
+            Ok(value) => match serde_json::from_value(value) {
+                Ok(accounts) => {
+                    table(accounts);
+                    ExitCode::SUCCESS
+                }
+                Err(_) => another_version(),
+            },
+            Err(code) => code,
+        },
+        AccountCommand::Show { id, json } => shown(ask_once(config, &Request::AccountShow { id }), json),
+        AccountCommand::Refresh { id } => shown(ask_once(config, &Request::AccountRefresh { id }), false),
+        AccountCommand::Forget { id } => shown(ask_once(config, &Request::AccountForget { id }), false),
+        AccountCommand::Test { id } => match ask_once(config, &Request::AccountTest { id }) {
+            Ok(value) => {
+                say(value.as_str().unwrap_or_default());
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        },
+        AccountCommand::Authorize { id, paste, no_browser } => authorize(config, id, paste, no_browser),
+    }
+}
+
+fn another_version() -> ExitCode {
+    complain("the daemon's answer is of another version");
+    ExitCode::FAILURE
+}
+
+/// Generate Tokens. The daemon waits for the callback on one connection; a pasted URL goes to it on another.
+fn authorize(config: Option<&Path>, id: String, paste: bool, no_browser: bool) -> ExitCode {
+    let owned = config.map(Path::to_owned);
+    let mut begun = |value: serde_json::Value| {
+        let Ok(consent) = serde_json::from_value::<Consent>(value) else { return };
+        say(&format!("Sign in here within {} minutes and agree:\n\n  {}\n", consent.lasts / 60, consent.url));
+        if paste {
+            say(&format!(
+                "The browser ends at an address that begins with {}; it does not matter that the page is not found.\n\
+                 Paste that whole address here:",
+                consent.redirect_uri
+            ));
+            let config = owned.clone();
+            std::thread::spawn(move || {
+                let mut url = String::new();
+                let read = io::stdin().lock().read_line(&mut url);
+                if read.is_ok_and(|octets| octets > 0) {
+                    // Its outcome comes back on the connection that waits, unless the state in it is not of this
+                    // sign-in: then only this answer says so.
+                    if let Err(code) = ask_once(config.as_deref(), &Request::AuthorizePaste { url }) {
+                        end(code);
+                    }
+                } else {
+                    complain("nothing was pasted");
+                    end(ExitCode::FAILURE);
+                }
+            });
+        } else {
+            say(&format!("waiting for the browser to come back to {} …", consent.redirect_uri));
+            if !no_browser && io::stdout().is_terminal() {
+                open_browser(&consent.url);
+            }
+        }
+    };
+    shown(ask(config, &Request::Authorize { id }, &mut begun), false)
+}
+
+/// Ends the process from the thread that reads the pasted URL; the other one waits for the daemon.
+fn end(code: ExitCode) -> ! {
+    let failed = code != ExitCode::SUCCESS;
+    std::process::exit(i32::from(failed))
+}
+
+/// A browser that does not open is no failure: the address is on the screen.
+fn open_browser(url: &str) {
+    let nothing = Stdio::null;
+    let _ = Command::new("xdg-open").arg(url).stdin(nothing()).stdout(nothing()).stderr(nothing()).spawn();
+}
+
+fn shown(answer: Result<serde_json::Value, ExitCode>, json: bool) -> ExitCode {
+    let value = match answer {
+        Ok(value) if json => return say_json(&value),
+        Ok(value) => value,
+        Err(code) => return code,
+    };
+    let Ok(account) = serde_json::from_value::<AccountView>(value) else { return another_version() };
+    let none = || "-".to_owned();
+    let lines = [
+        ("id", account.id),
+        ("name", account.name),
+        ("description", account.description),
+        ("type", account.r#type),
+        ("state", account.state),
+        ("domains", account.domains.join(", ")),
+        ("application", account.application.unwrap_or_else(none)),
+        ("server", account.server),
+        ("username", account.username.unwrap_or_else(none)),
+        ("authorized", account.authorized_at.unwrap_or_else(none)),
+        ("token expires", account.token_expires_at.unwrap_or_else(none)),
+        ("last success", account.last_success_at.unwrap_or_else(none)),
+        ("last error", account.last_error.unwrap_or_else(none)),
+        ("remedy", account.remedy.unwrap_or_else(none)),
+        ("queued", account.queued.to_string()),
+    ];
+    for (name, value) in lines {
+        say(format!("{name:14} {value}").trim_end());
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints accounts as a table.
+pub(super) fn table(accounts: Vec<AccountView>) {
+    let row = |a: AccountView| {
+        let none = || "-".to_owned();
+        let error = match (a.last_error, a.remedy) {
+            (Some(error), Some(remedy)) => format!("{error}; {remedy}"),
+            (Some(error), None) => error,
+            _ => none(),
+        };
+        vec![
+            a.id,
+            a.r#type,
+            a.domains.join(","),
+            a.application.unwrap_or_else(none),
+            a.state,
+            a.token_expires_at.unwrap_or_else(none),
+            a.last_success_at.unwrap_or_else(none),
+            error,
+        ]
+    };
+    let rows: Vec<_> = accounts.into_iter().map(row).collect();
+    let head = ["id", "type", "domains", "application", "state", "token expires", "last success", "last error"];
+    say_table(&head, &rows);
+}

@@ -1,0 +1,170 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::{net::IpAddr, path::PathBuf};
+
+/// SMTP relay proxy: takes plain local mail, and sends it over TLS through the account that its sender's domain maps
+/// to, with OAuth 2.0 or a password.
+#[derive(Debug, Parser)]
+#[command(name = "waxseal", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// The configuration file; its conf.d lies beside it
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon. SIGTERM drains and stops; SIGHUP re-reads the configuration
+    Serve,
+    /// Try everything on loopback with a sandbox provider; nothing to set up
+    Demo(Demo),
+    /// Read the configuration and print what it means
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Which account a sender maps to, and why
+    Route {
+        /// The sender's address; empty or <> for the null reverse-path
+        address: String,
+        /// The client's address
+        #[arg(long, value_name = "IP")]
+        client: Option<IpAddr>,
+        /// The listener's address, as configured
+        #[arg(long, value_name = "ADDR")]
+        listener: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Accounts and their tokens
+    Account {
+        /// What to do.
+        #[command(subcommand)]
+        command: AccountCommand,
+    },
+    /// The queue
+    Queue {
+        /// What to do.
+        #[command(subcommand)]
+        command: QueueCommand,
+    },
+    /// One screen: listeners, accounts, queue, warnings
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the daemon re-read its configuration, and say what came of it
+    Reload,
+}
+
+/// `waxseal demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Stop after the message; exit 0 if it arrived
+    #[arg(long)]
+    pub once: bool,
+    /// Where the relay listens; by default a free port
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
+}
+
+/// `waxseal account`.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// All accounts with type, domains, state, token expiry, last success, last error
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One account
+    Show {
+        /// Its id
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Generate Tokens: sign in at the provider's page and let waxseal send mail
+    Authorize {
+        /// The account's id
+        id: String,
+        /// Paste the redirected URL by hand, on a host without a browser
+        #[arg(long)]
+        paste: bool,
+        /// Print the page's address without opening a browser
+        #[arg(long)]
+        no_browser: bool,
+    },
+    /// Connect and log in
+    Test {
+        /// The account's id
+        id: String,
+    },
+    /// Refresh the token now
+    Refresh {
+        /// The account's id
+        id: String,
+    },
+    /// Drop the stored tokens
+    Forget {
+        /// The account's id
+        id: String,
+    },
+}
+
+/// `waxseal queue`.
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// The messages, the oldest first
+    List {
+        /// Only this account's
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        most: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One message
+    Show {
+        /// Its queue id
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send now; failed recipients get another chance
+    Retry(Which),
+    /// Keep from being sent
+    Hold(Which),
+    /// Let held messages go
+    Release(Which),
+    /// Take out of the queue for good
+    Remove(Which),
+}
+
+/// Which messages.
+#[derive(Debug, Args)]
+#[group(required = true)]
+pub struct Which {
+    /// Queue ids
+    #[arg(group = "which")]
+    pub ids: Vec<String>,
+    /// All of an account's
+    #[arg(long, value_name = "ID", group = "which")]
+    pub account: Option<String>,
+    /// All there are
+    #[arg(long, group = "which")]
+    pub all: bool,
+}

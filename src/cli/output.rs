@@ -1,0 +1,64 @@
+//! Printing: aligned tables in a terminal, tab-separated lines in a pipe, JSON where asked.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+/// Prints a line. A closed pipe (`waxseal queue list | head`) is no failure.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Says what went wrong.
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "waxseal: {text}");
+}
+
+/// Prints JSON for programs.
+pub(super) fn say_json(value: &serde_json::Value) -> ExitCode {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints rows under a head line.
+pub(super) fn say_table(head: &[&str], rows: &[Vec<String>]) {
+    if io::stdout().is_terminal() {
+        say(&aligned(head, rows));
+    } else {
+        for row in rows {
+            say(&row.join("\t"));
+        }
+    }
+}
+
+fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
+    let head: Vec<String> = head.iter().map(|cell| cell.to_uppercase()).collect();
+    let all = || std::iter::once(&head).chain(rows);
+    let width = |column: usize| all().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    all().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = vec![vec!["a".into(), "long cell".into()], vec!["bbbb".into(), "x".into()]];
+        assert_eq!(aligned(&["id", "what"], &rows), "ID    WHAT\na     long cell\nbbbb  x");
+    }
+}

@@ -1,0 +1,78 @@
+//! `waxseal queue`.
+
+use super::{
+    arguments::{QueueCommand, Which},
+    client::ask_once,
+    output::{complain, say, say_json, say_table},
+};
+use crate::admin::protocol::{MessageView, QueueChange, Request};
+use std::{path::Path, process::ExitCode};
+
+pub(super) fn queue(config: Option<&Path>, command: QueueCommand) -> ExitCode {
+    match command {
+        QueueCommand::List { account, most, json } => {
+            let answer = ask_once(config, &Request::QueueList { account, most });
+            answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { list(value) })
+        }
+        QueueCommand::Show { id, json } => {
+            let answer = ask_once(config, &Request::QueueShow { id });
+            answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { show(value) })
+        }
+        QueueCommand::Retry(which) => change(config, QueueChange::Retry, "to be sent now", which),
+        QueueCommand::Hold(which) => change(config, QueueChange::Hold, "held", which),
+        QueueCommand::Release(which) => change(config, QueueChange::Release, "released", which),
+        QueueCommand::Remove(which) => change(config, QueueChange::Remove, "removed", which),
+    }
+}
+
+fn change(config: Option<&Path>, change: QueueChange, done: &str, which: Which) -> ExitCode {
+    let request = Request::QueueChange { change, ids: which.ids, account: which.account, all: which.all };
+    match ask_once(config, &request) {
+        Ok(count) => {
+            say(&format!("{count} {done}"));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+fn list(value: serde_json::Value) -> ExitCode {
+    let Ok(messages) = serde_json::from_value::<Vec<MessageView>>(value) else {
+        complain("the daemon's answer is of another version");
+        return ExitCode::FAILURE;
+    };
+    if messages.is_empty() {
+        say("the queue is empty");
+        return ExitCode::SUCCESS;
+    }
+    let row = |m: MessageView| {
+        let to = match m.to.as_slice() {
+            [] => String::new(),
+            [one] => one.clone(),
+            [first, rest @ ..] => format!("{first} +{}", rest.len()),
+        };
+        let next = m.next_attempt_at.unwrap_or_else(|| "-".into());
+        vec![m.id, m.state, m.account, m.from, to, m.size.to_string(), m.received_at, next, m.last_reply]
+    };
+    let rows: Vec<_> = messages.into_iter().map(row).collect();
+    say_table(&["id", "state", "account", "from", "to", "size", "received", "next attempt", "last reply"], &rows);
+    ExitCode::SUCCESS
+}
+
+fn show(value: serde_json::Value) -> ExitCode {
+    let Ok(message) = serde_json::from_value::<MessageView>(value) else {
+        complain("the daemon's answer is of another version");
+        return ExitCode::FAILURE;
+    };
+    let next = message.next_attempt_at.as_deref().unwrap_or("-");
+    say(&format!(
+        "id            {}\nstate         {}\naccount       {}\nfrom          <{}>\nsize          {}\nreceived      {}\n\
+         next attempt  {next}\nattempts      {}\nlast reply    {}",
+        message.id, message.state, message.account, message.from, message.size, message.received_at,
+        message.attempts, message.last_reply
+    ));
+    for to in &message.to {
+        say(&format!("to            <{to}>"));
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,87 @@
+//! `waxseal serve`: the daemon and its signals.
+
+use super::{check::EX_CONFIG, output::complain};
+use crate::{
+    app::App,
+    config::{Config, LogFormat, load_from_process_env},
+    telemetry,
+};
+use sd_notify::NotifyState;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) fn serve(path: Option<&Path>) -> ExitCode {
+    let config = match load_from_process_env(path) {
+        Ok(config) => config,
+        Err(errors) => {
+            complain(&errors.to_string());
+            return ExitCode::from(EX_CONFIG);
+        }
+    };
+    telemetry::start(log_format(&config), &config.log.level);
+    // No wider than the contract's modes, whatever umask the daemon was started with.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("the runtime does not start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(config, path.map(Path::to_owned))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_format(config: &Config) -> telemetry::Format {
+    match config.log.format {
+        LogFormat::Text => telemetry::Format::Text,
+        LogFormat::Json => telemetry::Format::Json,
+        LogFormat::Auto if std::env::var_os("JOURNAL_STREAM").is_some() => telemetry::Format::Journald,
+        LogFormat::Auto => telemetry::Format::Text,
+    }
+}
+
+async fn run(config: Config, path: Option<PathBuf>) -> anyhow::Result<()> {
+    // Taken before anything starts, so that no signal finds its default action.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let app = App::start(config, path).await?;
+    tell_systemd(&[NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                let mut states = vec![NotifyState::Reloading];
+                states.extend(NotifyState::monotonic_usec_now().ok());
+                tell_systemd(&states);
+                let status = match (app.service.reload)().await {
+                    Ok(_) => "configuration reloaded".to_owned(),
+                    Err(problem) => format!("reload refused: {}", problem.lines().next().unwrap_or_default()),
+                };
+                tell_systemd(&[NotifyState::Ready, NotifyState::Status(&status)]);
+            }
+        }
+    }
+    tracing::info!(target: "waxseal", "stopping: no new mail, transactions under way may end");
+    tell_systemd(&[NotifyState::Stopping]);
+    app.stop().await;
+    tracing::info!(target: "waxseal", "stopped");
+    Ok(())
+}
+
+/// Without systemd this does nothing.
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(false, states) {
+        tracing::warn!(target: "waxseal", %error, "systemd not notified");
+    }
+}

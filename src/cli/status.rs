@@ -1,0 +1,46 @@
+//! `waxseal status` and `waxseal reload`.
+
+use super::{
+    account,
+    client::ask_once,
+    output::{complain, say, say_json},
+};
+use crate::{
+    admin::protocol::{Request, StatusView},
+    config::show_size,
+};
+use std::{path::Path, process::ExitCode};
+
+pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
+    let value = match ask_once(config, &Request::Status) {
+        Ok(value) => value,
+        Err(code) => return code,
+    };
+    if json {
+        return say_json(&value);
+    }
+    let Ok(status) = serde_json::from_value::<StatusView>(value) else {
+        complain("the daemon's answer is of another version");
+        return ExitCode::FAILURE;
+    };
+    say(&format!("waxseal {}, process {}, since {}", status.version, status.pid, status.started_at));
+    say(&format!("listeners  {}", status.listeners.join(", ")));
+    let counts: Vec<String> = status.queue.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    say(&format!("queue      {}; {} on disk", counts.join(", "), show_size(status.queue_bytes)));
+    say("");
+    account::table(status.accounts);
+    for warning in status.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    ExitCode::SUCCESS
+}
+
+pub(super) fn reload(config: Option<&Path>) -> ExitCode {
+    match ask_once(config, &Request::Reload) {
+        Ok(value) => {
+            say(value.as_str().unwrap_or("reloaded"));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
