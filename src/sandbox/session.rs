@@ -279,10 +279,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Gives the ordinary reply unless a fault strikes; whether it was given.
     async fn answer(&mut self, point: Point, ordinary: &str) -> io::Result<bool> {
-        if let Some(fault) = self.shared.faults.strike(&point) {
-            if !self.suffer(fault).await? {
-                return Ok(false);
-            }
+        if let Some(fault) = self.shared.faults.strike(&point)
+            && !self.suffer(fault).await?
+        {
+            return Ok(false);
         }
         self.send(ordinary).await?;
         Ok(true)
