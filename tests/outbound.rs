@@ -1,6 +1,8 @@
 //! The outbound side against the sandbox provider: every security mode and mechanism, octet for octet, reply by
 //! reply, fault by fault.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy.toml covers #[test] functions alone
+
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 use std::{
@@ -555,4 +557,126 @@ async fn a_server_that_is_not_there_is_not_reached() {
     let (lane, trouble) = upstream.probe().await.unwrap_err();
     assert_eq!(lane, LaneEffect::BackOff);
     assert!(!trouble.explanation.is_empty());
+}
+
+#[tokio::test]
+async fn idle_connections_end_by_themselves() {
+    let bench = Bench::ordinary().await;
+    let upstream = bench.upstream();
+    assert!(delivered(&upstream.deliver(&message(b"x\r\n")).await));
+    assert_eq!(upstream.idle_connections(), 1);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    while upstream.idle_connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What a subscriber writes, kept.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_secret_and_no_content_reaches_the_log_at_any_level() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // For the whole process: a subscriber of one thread misses what other threads registered first.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    for mechanism in ["PLAIN", "LOGIN"] {
+        let options = SandboxOptions { mechanisms: vec![mechanism], ..SandboxOptions::default() };
+        let mut bench = Bench::start(options).await;
+        bench.upstream().deliver(&message(b"canary-content\r\n")).await;
+        let password = "canary-password".to_owned().into();
+        bench.account.login = Login::Password { username: "support@example.com".to_owned(), password };
+        bench.upstream().probe().await.unwrap_err();
+    }
+    let bench = Bench::ordinary().await.with_oauth(AccountType::Google);
+    let token = bench.sandbox.grants().issue_access_token(Duration::from_secs(60));
+    let upstream = bench.upstream_with(Tokens::list(&["canary-token", &token]));
+    assert!(delivered(&upstream.deliver(&message(b"canary-content\r\n")).await));
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("AUTH XOAUTH2 ***") && log.contains("RCPT TO:<a@example.org>"), "{log}");
+    // Base64 at any of its three alignments keeps a recognisable middle.
+    for canary in ["canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn", "sandbox-password", token.as_str()] {
+        assert!(!log.contains(canary), "{canary} is in the log");
+    }
+}
+
+/// One HTTP request to the sandbox: its head and its body.
+async fn http(address: &str, request: String) -> (String, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn the_sandbox_grants_tokens_that_its_smtp_server_takes() {
+    let options = SandboxOptions { rotate: true, ..SandboxOptions::default() };
+    let bench = Bench::start(options).await.with_oauth(AccountType::OAuth2);
+    let endpoint: url::Url = bench.sandbox.token_endpoint().parse().unwrap();
+    let address = endpoint.authority().to_owned();
+    let get = |query: &str| {
+        format!(
+            "GET /authorize?response_type=code&client_id=sandbox-client&redirect_uri=http%3A%2F%2F127.0.0.1%3A9%2Fcb&state=s&code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM{query} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let post = |body: &str| {
+        let body = format!("{body}&client_id=sandbox-client&client_secret=sandbox-secret");
+        format!(
+            "POST /token HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let (_, page) = http(&address, get("")).await;
+    assert!(page.contains("Approve") && page.contains("decision=approve"), "{page}");
+    let (head, _) = http(&address, get("&decision=approve")).await;
+    let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap();
+    let back: url::Url = location.parse().unwrap();
+    let (_, code) = back.query_pairs().find(|(name, _)| name == "code").unwrap();
+
+    // The verifier of RFC 7636, appendix B.
+    let redeem = format!(
+        "grant_type=authorization_code&code={code}&redirect_uri=http%3A%2F%2F127.0.0.1%3A9%2Fcb&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    );
+    let (_, body) = http(&address, post(&redeem)).await;
+    let first: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let (_, again) = http(&address, post(&redeem)).await;
+    assert!(again.contains("invalid_grant"), "a code is good once: {again}");
+
+    let refresh =
+        format!("grant_type=refresh_token&refresh_token={}", first["refresh_token"].as_str().unwrap());
+    let (_, body) = http(&address, post(&refresh)).await;
+    let second: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_ne!(first["refresh_token"], second["refresh_token"]);
+    let (_, body) = http(&address, post(&refresh)).await;
+    assert!(body.contains("invalid_grant"), "a rotated token is used up: {body}");
+    assert_eq!(bench.sandbox.grants().token_requests(), 4);
+
+    let tokens = Tokens::list(&[second["access_token"].as_str().unwrap()]);
+    assert!(delivered(&bench.upstream_with(tokens).deliver(&message(b"x\r\n")).await));
+
+    bench.sandbox.grants().set_broken(true);
+    let (head, body) = http(&address, post(&refresh)).await;
+    assert!(head.starts_with("HTTP/1.1 500") && body.contains("<h1>"));
 }
