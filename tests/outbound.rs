@@ -75,7 +75,7 @@ impl TokenSource for Tokens {
 struct Bench {
     sandbox: SandboxProvider,
     account: Account,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Bench {
@@ -114,7 +114,7 @@ impl Bench {
             mechanism: Mechanism::Auto,
             pacing: Pacing { max_connections: 3, rate_limit: None, max_recipients_per_message: None },
         };
-        Self { sandbox, account, _directory: directory }
+        Self { sandbox, account, directory: directory }
     }
 
     async fn ordinary() -> Self {
@@ -255,6 +255,19 @@ async fn a_refused_token_is_replaced_once_and_the_reason_is_kept() {
 }
 
 #[tokio::test]
+async fn a_token_that_a_policy_refuses_stays_good() {
+    let bench = Bench::ordinary().await.with_oauth(AccountType::Microsoft);
+    let token = bench.sandbox.grants().issue_access_token(Duration::from_secs(60));
+    let disabled = "535 5.7.139 SmtpClientAuthentication is disabled for the Tenant";
+    bench.sandbox.faults().always(Point::Auth, reply(disabled));
+    let tokens = Tokens::list(&[&token, "another"]);
+    let outcome = bench.upstream_with(tokens.clone()).deliver(&message(b"x\r\n")).await;
+    assert_eq!((outcome.lane.clone(), tokens.counts()), (LaneEffect::Pause, (0, 0)));
+    assert!(trouble(outcome).remedy.contains("Set-CASMailbox"));
+    assert_eq!(bench.sandbox.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_token_of_several_kilobytes_is_no_trouble() {
     let bench = Bench::ordinary().await.with_oauth(AccountType::Microsoft);
     let outcome = bench.upstream_with(Tokens::list(&[&"t".repeat(6000)])).deliver(&message(b"x\r\n")).await;
@@ -323,7 +336,7 @@ async fn large_content_streams_from_its_file() {
         .flat_map(|n| format!("{}line {n}\r\n", if n % 3 == 0 { "." } else { "" }).into_bytes())
         .collect();
     assert!(octets.len() > 700_000);
-    let path = bench._directory.path().join("content");
+    let path = bench.directory.path().join("content");
     std::fs::write(&path, &octets).unwrap();
     let mut attempt = message(b"");
     attempt.content = ContentSource::File { path: path.clone(), octets: octets.len() as u64 };

@@ -62,6 +62,12 @@ pub struct SandboxOptions {
     pub expires_in: Duration,
     /// Whether every refresh hands out a new refresh token and ends the old one.
     pub rotate: bool,
+    /// How long a rotated refresh token still works.
+    pub rotation_grace: Duration,
+    /// TCP port of SMTP on 127.0.0.1; 0 is any free one.
+    pub smtp_port: u16,
+    /// TCP port of the authorization server on 127.0.0.1; 0 is any free one.
+    pub http_port: u16,
     /// Where messages are written, one file each, besides being kept in memory.
     pub directory: Option<PathBuf>,
 }
@@ -84,6 +90,9 @@ impl Default for SandboxOptions {
             auto_approve: false,
             expires_in: Duration::from_secs(3600),
             rotate: false,
+            rotation_grace: Duration::ZERO,
+            smtp_port: 0,
+            http_port: 0,
             directory: None,
         }
     }

@@ -114,7 +114,10 @@ async fn token(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Stri
             Some(shared.grants.issue_refresh_token())
         }
         "refresh_token" => {
-            if !shared.grants.use_refresh_token(get("refresh_token"), rotate) {
+            if !shared
+                .grants
+                .use_refresh_token(get("refresh_token"), rotate.then_some(shared.options.rotation_grace))
+            {
                 return refuse(StatusCode::BAD_REQUEST, "invalid_grant", "the refresh token is not good");
             }
             rotate.then(|| shared.grants.issue_refresh_token())

@@ -30,14 +30,14 @@ pub struct SandboxProvider {
 }
 
 impl SandboxProvider {
-    /// Starts it on two free ports of 127.0.0.1.
+    /// Starts it on two ports of 127.0.0.1.
     ///
     /// # Errors
     /// No port could be bound, or no certificate made.
     pub async fn start(options: SandboxOptions) -> io::Result<Self> {
         let (config, ca_pem) = certificates::make(&options)?;
-        let smtp = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let http = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let smtp = TcpListener::bind(("127.0.0.1", options.smtp_port)).await?;
+        let http = TcpListener::bind(("127.0.0.1", options.http_port)).await?;
         let (smtp_address, http_address) = (smtp.local_addr()?, http.local_addr()?);
         let shared = Arc::new(Shared {
             messages: Messages::new(options.directory.clone()),

@@ -19,7 +19,8 @@ pub(super) struct Code {
 struct State {
     codes: HashMap<String, Code>,
     access: HashMap<String, (usize, Instant)>,
-    refresh: Vec<String>,
+    /// Refresh tokens, and the end of those that have been rotated out.
+    refresh: HashMap<String, Option<Instant>>,
     handed_out: usize,
     token_requests: usize,
     invalid_grant: bool,
@@ -49,7 +50,7 @@ impl Grants {
     /// A refresh token, handed out without ceremony.
     pub fn issue_refresh_token(&self) -> String {
         let token = random();
-        self.state().refresh.push(token.clone());
+        self.state().refresh.insert(token.clone(), None);
         token
     }
 
@@ -97,12 +98,16 @@ impl Grants {
         (state.broken, state.invalid_grant)
     }
 
-    /// Whether the refresh token is good; with `rotate` it is used up.
-    pub(super) fn use_refresh_token(&self, token: &str, rotate: bool) -> bool {
+    /// Whether the refresh token is good; with `rotate_out` it ends after that time.
+    pub(super) fn use_refresh_token(&self, token: &str, rotate_out: Option<Duration>) -> bool {
         let mut state = self.state();
-        let Some(at) = state.refresh.iter().position(|known| known == token) else { return false };
-        if rotate {
-            state.refresh.remove(at);
+        let Some(end) = state.refresh.get_mut(token) else { return false };
+        let now = Instant::now();
+        if end.is_some_and(|end| end <= now) {
+            return false;
+        }
+        if let Some(grace) = rotate_out {
+            end.get_or_insert(now + grace);
         }
         true
     }
