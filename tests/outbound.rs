@@ -114,7 +114,7 @@ impl Bench {
             mechanism: Mechanism::Auto,
             pacing: Pacing { max_connections: 3, rate_limit: None, max_recipients_per_message: None },
         };
-        Self { sandbox, account, directory: directory }
+        Self { sandbox, account, directory }
     }
 
     async fn ordinary() -> Self {
