@@ -10,7 +10,7 @@ use crate::{
         Account, Login, Mechanism,
         token::{AccessToken, NoToken},
     },
-    mail::{Reply, ReplyClass},
+    mail::{EnhancedCode, Reply, ReplyClass},
     oauth::TokenSource,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -89,7 +89,13 @@ impl Credentials {
         else {
             return None;
         };
-        if reply.class() != ReplyClass::Permanent {
+        // 5.7.139 is a policy: the token is good, and another would fare no better. 5.5.127: too near its end.
+        let about_the_token = match reply.enhanced() {
+            Some(EnhancedCode(5, 7, 139)) => false,
+            Some(EnhancedCode(5, 5, 127)) => true,
+            _ => reply.code() == 535,
+        };
+        if !about_the_token {
             return None;
         }
         tokens.refused(&account.id, token);

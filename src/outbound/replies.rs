@@ -51,7 +51,9 @@ pub(super) fn first_reply(octets: &[u8]) -> Result<Option<(Reply, usize)>, NoRep
             return Ok(Some((reply, start)));
         }
     }
-    if octets.len() > REPLY_LIMIT || (start == 0 && octets.len() > 3 && !octets[..3].is_ascii()) {
+    // Octets of TLS or of another protocol may never hold a line end: the first one of a line tells.
+    let foreign = octets.get(start).is_some_and(|first| !(b'2'..=b'5').contains(first));
+    if foreign || octets.len() > REPLY_LIMIT {
         return Err(NoReply);
     }
     Ok(None)

@@ -97,7 +97,8 @@ pub(super) fn explain(error: &rustls::Error, host: &str) -> Cause {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 (format!("the certificate of {host} is not valid yet"), "check this host's clock")
             }
-            CertificateError::UnknownIssuer => {
+            // A bad signature: an authority of the same name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 (format!("the certificate of {host} is from an authority that this host does not trust"), ca)
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (

@@ -175,12 +175,12 @@ impl Run<'_> {
     async fn send_content(&mut self) -> Result<End, Failure> {
         if let Err(failure) = self.stream_content().await {
             // A server that refuses in the middle of the content says why before it hangs up.
-            if failure.stage == Stage::Content && matches!(failure.cause, Cause::Lost(_)) {
-                if let Ok(reply) = self.connection.wire.reply(Stage::Quit).await {
-                    if reply.code() >= 400 {
-                        return Ok(End::Closed(Stage::Content, reply));
-                    }
-                }
+            if failure.stage == Stage::Content
+                && matches!(failure.cause, Cause::Lost(_))
+                && let Ok(reply) = self.connection.wire.reply(Stage::Quit).await
+                && reply.code() >= 400
+            {
+                return Ok(End::Closed(Stage::Content, reply));
             }
             return Err(failure);
         }

@@ -208,3 +208,42 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        net::TcpListener,
+        time::{Instant, pause},
+    };
+
+    async fn pair() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Wire::new(Stream::Plain(ours.unwrap())), theirs.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn every_stage_waits_as_long_as_its_timeout_and_no_longer() {
+        let (mut wire, _peer) = pair().await;
+        pause();
+        for stage in [Stage::Banner, Stage::Ehlo, Stage::Auth, Stage::Mail, Stage::Data, Stage::InDoubt] {
+            let start = Instant::now();
+            assert_eq!(wire.reply(stage).await, Err(Failure::new(stage, Cause::Silent)));
+            assert_eq!(start.elapsed().as_secs(), stage.timeout().as_secs(), "{stage}");
+        }
+    }
+
+    #[tokio::test]
+    async fn replies_that_come_together_are_taken_one_by_one() {
+        let (mut wire, mut peer) = pair().await;
+        peer.write_all(b"250 2.1.0 one\r\n250 2.1.5 two\r\n35").await.unwrap();
+        assert_eq!(wire.reply(Stage::Mail).await.unwrap().to_string(), "250 2.1.0 one");
+        assert!(!wire.is_quiet().await);
+        assert_eq!(wire.reply(Stage::Rcpt).await.unwrap().to_string(), "250 2.1.5 two");
+        peer.write_all(b"4 go\r\n").await.unwrap();
+        assert_eq!(wire.reply(Stage::Data).await.unwrap().code(), 354);
+        assert!(wire.is_quiet().await);
+    }
+}

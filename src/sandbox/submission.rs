@@ -1,0 +1,68 @@
+//! The sandbox's SMTP port: connections accepted, secured, and handed to sessions.
+
+use super::{
+    Fault, Point, SandboxSecurity,
+    provider::Shared,
+    session::{End, Session},
+};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+/// Serves until it is aborted; its sessions end with it.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let _ = stream.set_nodelay(true);
+        let number = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
+        let shared = shared.clone();
+        sessions.spawn(async move {
+            // A broken connection is the client's business.
+            let _ = session(stream, shared, number).await;
+        });
+        while sessions.try_join_next().is_some() {}
+    }
+}
+
+async fn session(stream: TcpStream, shared: Arc<Shared>, number: usize) -> io::Result<()> {
+    if shared.options.security == SandboxSecurity::Tls {
+        return secured(stream, shared, number, true).await;
+    }
+    let mut session = Session::new(BufReader::new(stream), shared.clone(), number, "none".to_owned());
+    session.greet().await?;
+    match session.converse().await? {
+        End::Closed => Ok(()),
+        End::StartTls => {
+            let mut stream = session.into_stream();
+            match shared.faults.strike(&Point::StartTls) {
+                Some(Fault::Reply(line) | Fault::ReplyAndDrop(line)) => {
+                    return stream.write_all(format!("{line}\r\n").as_bytes()).await;
+                }
+                Some(Fault::Drop) => return Ok(()),
+                _ => {}
+            }
+            let injected = if shared.faults.injects() { "250 injected\r\n" } else { "" };
+            stream.write_all(format!("220 2.0.0 go ahead\r\n{injected}").as_bytes()).await?;
+            secured(stream.into_inner(), shared, number, false).await
+        }
+    }
+}
+
+async fn secured(stream: TcpStream, shared: Arc<Shared>, number: usize, greet: bool) -> io::Result<()> {
+    let stream = shared.acceptor.accept(stream).await?;
+    let version = stream.get_ref().1.protocol_version();
+    let tls = version.map_or_else(String::new, |version| format!("{version:?}").replace('_', "."));
+    let mut session = Session::new(BufReader::new(stream), shared, number, tls);
+    if greet {
+        session.greet().await?;
+    }
+    session.converse().await?;
+    session.into_stream().shutdown().await
+}

@@ -1,0 +1,128 @@
+//! Codes and tokens that the sandbox has handed out.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// An authorization code that waits to be redeemed.
+#[derive(Debug, Clone)]
+pub(super) struct Code {
+    pub(super) challenge: String,
+    pub(super) redirect_uri: String,
+    pub(super) client_id: String,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    codes: HashMap<String, Code>,
+    access: HashMap<String, (usize, Instant)>,
+    /// Refresh tokens, and the end of those that have been rotated out.
+    refresh: HashMap<String, Option<Instant>>,
+    handed_out: usize,
+    token_requests: usize,
+    invalid_grant: bool,
+    broken: bool,
+}
+
+/// The grants of one sandbox, for tests to look at and to spoil.
+#[derive(Debug, Default)]
+pub struct Grants(Mutex<State>);
+
+impl Grants {
+    /// Requests that the token endpoint has had.
+    pub fn token_requests(&self) -> usize {
+        self.state().token_requests
+    }
+
+    /// An access token that works for `life`, handed out without ceremony.
+    pub fn issue_access_token(&self, life: Duration) -> String {
+        let mut state = self.state();
+        state.handed_out += 1;
+        let token = random();
+        let number = state.handed_out;
+        state.access.insert(token.clone(), (number, Instant::now() + life));
+        token
+    }
+
+    /// A refresh token, handed out without ceremony.
+    pub fn issue_refresh_token(&self) -> String {
+        let token = random();
+        self.state().refresh.insert(token.clone(), None);
+        token
+    }
+
+    /// Ends every access token.
+    pub fn revoke_access_tokens(&self) {
+        self.state().access.clear();
+    }
+
+    /// Ends every refresh token.
+    pub fn revoke_refresh_tokens(&self) {
+        self.state().refresh.clear();
+    }
+
+    /// Whether the token endpoint answers every grant with `invalid_grant`.
+    pub fn set_invalid_grant(&self, on: bool) {
+        self.state().invalid_grant = on;
+    }
+
+    /// Whether the token endpoint answers with a 500 and a page of HTML.
+    pub fn set_broken(&self, on: bool) {
+        self.state().broken = on;
+    }
+
+    /// The number of a live access token.
+    pub(super) fn live(&self, token: &str) -> Option<usize> {
+        let state = self.state();
+        state.access.get(token).filter(|(_, end)| *end > Instant::now()).map(|(number, _)| *number)
+    }
+
+    pub(super) fn add_code(&self, code: Code) -> String {
+        let name = random();
+        self.state().codes.insert(name.clone(), code);
+        name
+    }
+
+    /// A code is good once.
+    pub(super) fn take_code(&self, name: &str) -> Option<Code> {
+        self.state().codes.remove(name)
+    }
+
+    /// Counts a request; whether the endpoint is broken, and whether it refuses all grants.
+    pub(super) fn count_request(&self) -> (bool, bool) {
+        let mut state = self.state();
+        state.token_requests += 1;
+        (state.broken, state.invalid_grant)
+    }
+
+    /// Whether the refresh token is good; with `rotate_out` it ends after that time.
+    pub(super) fn use_refresh_token(&self, token: &str, rotate_out: Option<Duration>) -> bool {
+        let mut state = self.state();
+        let Some(end) = state.refresh.get_mut(token) else { return false };
+        let now = Instant::now();
+        if end.is_some_and(|end| end <= now) {
+            return false;
+        }
+        if let Some(grace) = rotate_out {
+            end.get_or_insert(now + grace);
+        }
+        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// 256 bits that nobody guesses.
+fn random() -> String {
+    let mut octets = [0u8; 32];
+    // Without the system's randomness a sandbox may as well hand out weaker names.
+    if getrandom::fill(&mut octets).is_err() {
+        octets.iter_mut().for_each(|octet| *octet = fastrand::u8(..));
+    }
+    URL_SAFE_NO_PAD.encode(octets)
+}
