@@ -1,1 +1,4 @@
 //! CLI.
+
+pub mod check;
+pub mod route;
