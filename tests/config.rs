@@ -1,4 +1,5 @@
 //! The configuration as its users meet it: wrong files and their messages, layers, secrets, the old form.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
 use secrecy::ExposeSecret;
 use std::{
@@ -224,6 +225,58 @@ fn the_old_form_becomes_a_basic_account_with_a_warning() {
             .load(&[]);
     assert_eq!(plain.accounts[0].server.security, SecurityMode::None);
     assert!(plain.accounts[0].default);
+}
+
+#[test]
+fn no_error_shows_a_secret_wherever_it_was_written() {
+    let texts = [
+        "[account]\nsupport = { password = \"hunter2\", prt = 1 }\n",
+        "[account.a]\npassword = \"\"\"\nhunter2\n\"\"\"\nprt = 1\n",
+        "[account.a]\npassword = \"\"\"\nhunter2\n",
+        "[account.a]\nclient_secret = 'hunter2\n",
+        "hostname = { password = \"hunter2\" }\n",
+        "[account.a]\ndomain = { password = \"hunter2\" }\n",
+        "account = [\"hunter2\"]\n",
+        "account.a.password = [\"hunter2\"]\n",
+        "account.password = \"hunter2\"\n",
+        "password = \"hunter2\"\n",
+        "smtp = \"hunter2\"\n",
+        "[smtp]\npassword = { fil = \"hunter2\" }\n",
+        "user.a.password = \"hunter2\"\n",
+        "store = \"hunter2\"\n",
+        "[[listener]]\npassword = \"hunter2\"\n",
+        "listener = \"hunter2\"\n",
+        "queue = { pass = \"hunter2\", expire = 5 }\n",
+    ];
+    for text in texts {
+        let errors = Files::new(&[("waxseal.toml", text)]).explained(&[]).unwrap_err();
+        let shown = format!("{errors}\n{errors:?}");
+        assert!(!shown.contains("hunter2"), "{text}\n{shown}");
+    }
+}
+
+#[test]
+fn a_secret_file_that_all_may_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new(&[
+        ("waxseal.toml", &BASIC.replace("\"hunter2\"", "{ file = \"secret\" }")),
+        ("secret", "s\r\n"),
+    ]);
+    let secret = files.0.path().join("secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let config = files.load(&[]);
+    assert_eq!(password(&config, "support"), "s");
+    assert!(config.warnings[0].contains("every user of this host may read"), "{:?}", config.warnings);
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(files.load(&[]).warnings.is_empty());
+}
+
+#[test]
+fn claims_at_two_levels_or_of_inactive_accounts_are_no_contradiction() {
+    let other = |extra: &str| format!("{BASIC}{}{extra}", BASIC.replace("account.support", "account.other"));
+    for extra in ["active = false\n", "application = \"assets\"\n[application.assets]\n"] {
+        assert_eq!(Files::new(&[("waxseal.toml", &other(extra))]).load(&[]).accounts.len(), 2);
+    }
 }
 
 #[test]
