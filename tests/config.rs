@@ -9,7 +9,7 @@ use std::{
 use waxseal::{
     account::{AccountType, Login, SecurityMode},
     cli::{
-        check::report,
+        check::{report, report_json},
         route::{RouteQuery, answer, render},
     },
     config::{self, Config, ConfigErrors, Loaded},
@@ -277,6 +277,40 @@ fn claims_at_two_levels_or_of_inactive_accounts_are_no_contradiction() {
     for extra in ["active = false\n", "application = \"assets\"\n[application.assets]\n"] {
         assert_eq!(Files::new(&[("waxseal.toml", &other(extra))]).load(&[]).accounts.len(), 2);
     }
+}
+
+#[test]
+fn a_wrong_file_of_conf_d_is_named_with_its_line() {
+    let files = Files::new(&[("waxseal.toml", BASIC), ("conf.d/x.toml", "\n[account.support]\nprt = 25\n")]);
+    let errors = files.explained(&[]).unwrap_err().to_string();
+    assert!(errors.contains("conf.d/x.toml:3:1: error: account.support.prt: unknown key"), "{errors}");
+    // Two accounts in two files: both places are told.
+    let other = BASIC.replace("account.support", "account.other");
+    let files = Files::new(&[("waxseal.toml", BASIC), ("conf.d/y.toml", &other)]);
+    let errors = files.explained(&[]).unwrap_err().to_string();
+    assert!(errors.contains("waxseal.toml:4:10") && errors.contains("conf.d/y.toml:4:10"), "{errors}");
+}
+
+#[test]
+fn the_environment_alone_can_make_an_account_and_any_secret_form() {
+    let files = Files::new(&[("waxseal.toml", ""), ("secret", "from-a-file")]);
+    let secret = files.0.path().join("secret").display().to_string();
+    let config = files.load(&[
+        ("WAXSEAL_ACCOUNT__NOTIFY__TYPE", "basic"),
+        ("WAXSEAL_ACCOUNT__NOTIFY__ADDRESS", "smtp.example.com"),
+        ("WAXSEAL_ACCOUNT__NOTIFY__DOMAIN", "example.com"),
+        ("WAXSEAL_ACCOUNT__NOTIFY__USERNAME", "42"),
+        ("WAXSEAL_ACCOUNT__NOTIFY__PASSWORD__FILE", &secret),
+    ]);
+    assert_eq!(password(&config, "notify"), "from-a-file");
+    assert_eq!(config.accounts[0].username(), Some("42"));
+}
+
+#[test]
+fn the_json_of_check_has_no_secret() {
+    let loaded = Files::new(&[("waxseal.toml", BASIC)]).explained(&[]).unwrap();
+    let json = report_json(&loaded);
+    assert!(json.contains("\"password\": \"set\"") && !json.contains("hunter2"), "{json}");
 }
 
 #[test]
