@@ -157,9 +157,8 @@ impl Routes {
                 inactive: inactive(&|a| a.default),
             });
         }
-        match steps.iter().position(|step| step.account.is_some()) {
-            Some(found) => steps.truncate(found + 1),
-            None => {}
+        if let Some(found) = steps.iter().position(|step| step.account.is_some()) {
+            steps.truncate(found + 1);
         }
         steps
     }

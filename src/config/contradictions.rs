@@ -63,7 +63,7 @@ pub(super) fn check(drafts: &[Draft], reader: &mut Reader) {
             }
         }
     }
-    if !drafts.iter().any(|draft| draft.account.active) && reader.errors.is_empty() {
+    if !drafts.iter().any(|draft| draft.account.active) && reader.is_content() {
         reader.warnings.push("no account is active, so that all mail is refused: add an [account.ID]".into());
     }
 }

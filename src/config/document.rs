@@ -13,22 +13,13 @@ pub(super) fn parse(source: &Source, index: usize) -> Result<BTreeMap<String, En
     let document = DeTable::parse(&source.text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
         let (line, column) = source.position(span.start);
-        Some(source.broken_excerpt(&span)).filter(|excerpt| !excerpt.is_empty()).map_or_else(
-            || ConfigError {
-                location: format!("{}:{line}:{column}", source.label),
-                key: String::new(),
-                problem: format!("this is not TOML: {}", error.message()),
-                excerpt: None,
-                help: None,
-            },
-            |excerpt| ConfigError {
-                location: format!("{}:{line}:{column}", source.label),
-                key: String::new(),
-                problem: format!("this is not TOML: {}", error.message()),
-                excerpt: Some(excerpt),
-                help: None,
-            },
-        )
+        ConfigError {
+            location: format!("{}:{line}:{column}", source.label),
+            key: String::new(),
+            problem: format!("this is not TOML: {}", error.message()),
+            excerpt: Some(source.broken_excerpt(&span)).filter(|excerpt| !excerpt.is_empty()),
+            help: None,
+        }
     })?;
     Ok(table(document.get_ref(), "", index))
 }

@@ -78,7 +78,9 @@ pub fn load_explained(
     }
     let files = reader.sources.iter().map(|source| source.label.clone()).collect();
     trees.push(read_env(&env, &trees, &mut reader));
-    stop_on_errors(&mut reader)?;
+    if reader.misshapen {
+        reader.stop_on_errors()?;
+    }
 
     let mut root = layer(&trees);
     legacy::convert(&mut root, &mut reader);
@@ -99,13 +101,9 @@ pub fn load_explained(
         log: sections::log(&root, &mut reader),
         warnings: Vec::new(),
     };
-    stop_on_errors(&mut reader)?;
+    reader.stop_on_errors()?;
     let config = Config { warnings: reader.warnings, ..config };
     Ok(Loaded { config, files, secret_origins: secrets.origins })
-}
-
-fn stop_on_errors(reader: &mut Reader) -> Result<(), ConfigErrors> {
-    if reader.errors.is_empty() { Ok(()) } else { Err(ConfigErrors(std::mem::take(&mut reader.errors))) }
 }
 
 /// `conf.d/*.toml` beside the main file, in name order; hidden files are left alone.
@@ -115,7 +113,8 @@ fn conf_d(main: &Path, reader: &mut Reader) -> Vec<PathBuf> {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
-            reader.errors.push(unreadable(&directory, &error));
+            reader.error_in(0, 0, unreadable(&directory, &error));
+            reader.misshapen = true;
             return Vec::new();
         }
     };
@@ -146,7 +145,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
 fn read_file(path: &Path, reader: &mut Reader) -> Tree {
     let index = reader.sources.len();
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
-        reader.errors.push(unreadable(path, &error));
+        reader.error_in(index, 0, unreadable(path, &error));
+        reader.misshapen = true;
         String::new()
     });
     reader.sources.push(Source {
@@ -161,7 +161,8 @@ fn read_file(path: &Path, reader: &mut Reader) -> Tree {
             tree
         }
         Err(error) => {
-            reader.errors.push(error);
+            reader.error_in(index, 0, error);
+            reader.misshapen = true;
             Tree::new()
         }
     }

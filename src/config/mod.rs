@@ -18,6 +18,7 @@ mod login;
 mod reader;
 mod secrets;
 mod sections;
+mod server;
 mod settings;
 mod shape;
 mod source;

@@ -1,7 +1,7 @@
 //! Typed access to the checked tree; collects what is wrong on the way.
 
 use super::{
-    diagnostics::{ConfigError, did_you_mean},
+    diagnostics::{ConfigError, ConfigErrors, did_you_mean},
     source::Source,
     tree::{Entry, Place, Value},
     units,
@@ -12,13 +12,15 @@ use std::{
     time::Duration,
 };
 
-/// The sources, and what was found wrong in them so far.
-#[derive(Debug, Default)]
+/// The sources, and what was found wrong in them so far. No `Debug`: the texts hold secrets.
+#[derive(Default)]
 pub(super) struct Reader {
     /// Files in the order in which they were read, the environment last.
     pub(super) sources: Vec<Source>,
-    /// What is wrong.
-    pub(super) errors: Vec<ConfigError>,
+    /// What is wrong, with its source and offset for the order in which it is told.
+    errors: Vec<((usize, usize), ConfigError)>,
+    /// Whether a tree does not fit the schema, so that reading on would only find consequences of it.
+    pub(super) misshapen: bool,
     /// What is valid but worth a sentence.
     pub(super) warnings: Vec<String>,
 }
@@ -49,9 +51,29 @@ impl Reader {
             place.span.as_ref().and_then(|span| Some(self.sources.get(place.source)?.excerpt(span)));
         let key = if place.span.is_some() { path.to_owned() } else { super::environment::variable(path) };
         let error = ConfigError { location: self.locate(place), key, problem, excerpt, help };
-        if !self.errors.contains(&error) {
-            self.errors.push(error);
+        self.error_in(place.source, place.span.as_ref().map_or(0, |span| span.start), error);
+    }
+
+    /// An error that is made already; `offset` is its place in the source.
+    pub(super) fn error_in(&mut self, source: usize, offset: usize, error: ConfigError) {
+        if !self.errors.iter().any(|(_, known)| *known == error) {
+            self.errors.push(((source, offset), error));
         }
+    }
+
+    /// Whether nothing has been found wrong.
+    pub(super) fn is_content(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Fails with everything that was found wrong, in the order of the sources' text.
+    pub(super) fn stop_on_errors(&mut self) -> Result<(), ConfigErrors> {
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.sort_by_key(|(order, _)| *order);
+        Err(ConfigErrors(errors.into_iter().map(|(_, error)| error).collect()))
     }
 
     /// An error that points at the value.

@@ -5,7 +5,7 @@ use super::{
     tree::{Entry, Value},
 };
 use secrecy::SecretString;
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path};
 use zeroize::Zeroizing;
 
 /// Reads secrets and remembers, for `waxseal check`, where each came from.
@@ -37,6 +37,9 @@ impl<'a> Secrets<'a> {
                     let origin = if origin == "set" { String::new() } else { format!(" ({origin})") };
                     reader.error_at_key(entry, format!("the secret is empty{origin}"), None);
                     return None;
+                }
+                if let Some(path) = origin.strip_prefix("file ").filter(|path| readable_by_all(path)) {
+                    reader.warn(entry, &format!("every user of this host may read {path}: chmod o-r it"));
                 }
                 self.origins.insert((account.to_owned(), key), origin);
                 Some(SecretString::from(text))
@@ -96,6 +99,10 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, String> {
         std::io::ErrorKind::InvalidData => "it is not UTF-8 text".into(),
         _ => error.to_string(),
     })
+}
+
+fn readable_by_all(path: &str) -> bool {
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
 /// Editors and `echo` end a file with a newline that is no part of the secret.

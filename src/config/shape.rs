@@ -36,10 +36,18 @@ fn hide_secrets(entry: &Entry, reader: &mut Reader) {
             }
             (Some(Kind::Secret | Kind::NotYet) | None, value) => {
                 match value {
+                    // No single key of a feature to come is a secret; those sit in its tables.
+                    Value::Text(_) | Value::Integer(_) | Value::Flag(_)
+                        if matches!(kind, Some(Kind::NotYet)) && entry.path.contains('.') => {}
                     Value::Table(table) => table.values().for_each(|e| visit(e, None, hidden)),
                     Value::List(items) => items.iter().for_each(|e| visit(e, None, hidden)),
                     _ => hidden.push(entry.place.clone()),
                 }
+                return;
+            }
+            // A value of the wrong shape may be a secret that went astray.
+            (Some(Kind::Table(_) | Kind::Map(_) | Kind::Tables(_)), _) | (_, Value::Table(_)) => {
+                visit(entry, None, hidden);
                 return;
             }
             _ => None,
@@ -70,7 +78,7 @@ fn table(found: &BTreeMap<String, Entry>, keys: &[Key], within: &str, reader: &m
                     if within.is_empty() { "at the top level".to_owned() } else { format!("in {within}") };
                 let help = did_you_mean(name, keys.iter().map(|key| key.name))
                     .unwrap_or_else(|| format!("known here: {}", names(keys)));
-                reader.error_at_key(entry, format!("unknown key `{name}` {place}"), Some(help));
+                misfit_key(reader, entry, format!("unknown key `{name}` {place}"), Some(help));
             }
         }
     }
@@ -83,7 +91,8 @@ fn names(keys: &[Key]) -> String {
 fn value(entry: &Entry, kind: Kind, reader: &mut Reader) {
     match (kind, &entry.value) {
         (Kind::NotYet, _) => {
-            reader.error_at_key(entry, format!("`{}` is not supported yet", entry.path), None);
+            let leaf = entry.path.rsplit('.').next().unwrap_or(&entry.path);
+            reader.error_at_key(entry, format!("`{leaf}` is not supported yet"), None);
         }
         (Kind::Text, Value::Text(_)) | (Kind::Flag, Value::Flag(_)) => {}
         (Kind::Size, Value::Text(_) | Value::Integer(_)) => {}
@@ -110,7 +119,8 @@ fn value(entry: &Entry, kind: Kind, reader: &mut Reader) {
                 }
             }
         }
-        (Kind::Tables(_), Value::Table(_)) => reader.error_at_key(
+        (Kind::Tables(_), Value::Table(_)) => misfit_key(
+            reader,
             entry,
             format!("found one table `[{}]`", entry.path),
             Some(format!("there may be several: write `[[{}]]`", entry.path)),
@@ -122,7 +132,8 @@ fn value(entry: &Entry, kind: Kind, reader: &mut Reader) {
 fn map_item(id: &str, entry: &Entry, keys: &[Key], map: &str, reader: &mut Reader) {
     let valid = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !valid {
-        reader.error_at_key(
+        misfit_key(
+            reader,
             entry,
             format!("`{id}` is no {map} id"),
             Some("an id is made of ASCII letters, digits, `-` and `_`".into()),
@@ -139,7 +150,7 @@ fn map_item(id: &str, entry: &Entry, keys: &[Key], map: &str, reader: &mut Reade
             } else {
                 format!("found {}", entry.value.type_name())
             };
-            reader.error_at_key(entry, problem, Some(help));
+            misfit_key(reader, entry, problem, Some(help));
         }
     }
 }
@@ -149,20 +160,20 @@ fn secret(entry: &Entry, forms: &BTreeMap<String, Entry>, reader: &mut Reader) {
     for (name, form) in forms {
         if !SECRET_FORMS.contains(&name.as_str()) {
             let help = did_you_mean(name, SECRET_FORMS).unwrap_or_else(|| FORMS.into());
-            reader.error_at_key(form, format!("`{name}` is no form of a secret"), Some(help));
+            misfit_key(reader, form, format!("`{name}` is no form of a secret"), Some(help));
         } else if !matches!(form.value, Value::Text(_)) {
             wrong(form, "a string", reader);
         }
     }
     if forms.len() != 1 {
-        reader.error_at_key(entry, format!("found {} forms of the secret", forms.len()), Some(FORMS.into()));
+        misfit_key(reader, entry, format!("found {} forms of the secret", forms.len()), Some(FORMS.into()));
     }
 }
 
 fn wrong(entry: &Entry, wanted: &str, reader: &mut Reader) {
     let found =
         if reader.is_hidden(&entry.place) { entry.value.type_name().into() } else { entry.value.shown() };
-    reader.error(entry, format!("found {found}, want {wanted}"), None);
+    misfit(reader, entry, format!("found {found}, want {wanted}"), None);
 }
 
 fn wanted(kind: Kind, path: &str) -> String {
@@ -178,4 +189,14 @@ fn wanted(kind: Kind, path: &str) -> String {
         Kind::Tables(_) => format!("tables: `[[{path}]]`"),
         Kind::NotYet => "nothing yet".into(),
     }
+}
+
+fn misfit(reader: &mut Reader, entry: &Entry, problem: String, help: Option<String>) {
+    reader.misshapen = true;
+    reader.error(entry, problem, help);
+}
+
+fn misfit_key(reader: &mut Reader, entry: &Entry, problem: String, help: Option<String>) {
+    reader.misshapen = true;
+    reader.error_at_key(entry, problem, help);
 }

@@ -3,8 +3,8 @@
 use super::{keys, tree::Place};
 use std::{ops::Range, path::PathBuf};
 
-/// A file, or the environment.
-#[derive(Debug, Clone)]
+/// A file, or the environment. No `Debug`: the text holds secrets.
+#[derive(Clone)]
 pub(super) struct Source {
     /// The path as it was given, or `environment`.
     pub(super) label: String,

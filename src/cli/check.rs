@@ -1,0 +1,239 @@
+//! `waxseal check`: reads the configuration and says what it means.
+
+use crate::{
+    account::{Account, Login, Mechanism, SecurityMode},
+    config::{Loaded, load_explained, process_env, show_duration, show_size},
+};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+/// `EX_CONFIG` of sysexits.h: the configuration is wrong.
+pub const EX_CONFIG: u8 = 78;
+
+/// Runs `waxseal check`: the report on standard output and 0, or what is wrong on standard error and 78.
+pub fn check(path: Option<&Path>, json: bool) -> ExitCode {
+    match load_explained(path, process_env()) {
+        Ok(loaded) => {
+            let text = if json { report_json(&loaded) } else { report(&loaded) };
+            // A closed pipe (`waxseal check | head`) says nothing about the configuration.
+            let _ = io::stdout().lock().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(errors) => {
+            let _ = writeln!(io::stderr().lock(), "{errors}");
+            ExitCode::from(EX_CONFIG)
+        }
+    }
+}
+
+/// The whole report. Never a secret.
+pub fn report(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let mut out = String::new();
+    let _ = writeln!(out, "files      {}", loaded.files.join(", "));
+    let _ = writeln!(out, "hostname   {}", config.hostname);
+    let _ = writeln!(out, "state_dir  {}", config.state_dir.display());
+    out.push_str("\nlisteners\n");
+    for listener in &config.listeners {
+        let clients = list(&listener.clients);
+        let _ = write!(out, "  {}  no TLS, no AUTH, clients {clients}", listener.address);
+        let _ = match &listener.application {
+            Some(id) => writeln!(out, ", application {id}"),
+            None => writeln!(out),
+        };
+    }
+    if !config.applications.is_empty() {
+        out.push_str("\napplications\n");
+        for application in &config.applications {
+            let clients = if application.clients.is_empty() {
+                "by listener".to_owned()
+            } else {
+                format!("clients {}", list(&application.clients))
+            };
+            let _ = writeln!(out, "  {}  {clients}", application.id);
+        }
+    }
+    out.push_str("\naccounts\n");
+    if config.accounts.is_empty() {
+        out.push_str("  none\n");
+    }
+    for account in &config.accounts {
+        account_block(&mut out, account, loaded);
+    }
+    out.push_str("\nroutes\n");
+    out.push_str(&routes(&config.accounts));
+    let queue = &config.queue;
+    let waits: Vec<_> = queue.retry.iter().copied().map(show_duration).collect();
+    let _ = writeln!(
+        out,
+        "\nqueue      retry {} (the last repeats), expire {}, keep_failed {}, max_size {}, min_free {}",
+        waits.join(" "),
+        show_duration(queue.expire),
+        show_duration(queue.keep_failed),
+        show_size(queue.max_size),
+        show_size(queue.min_free)
+    );
+    let _ = match &config.admin {
+        Some(admin) => writeln!(out, "admin      {}, redirect URI {}", admin.address, redirect_uri(admin)),
+        None => writeln!(out, "admin      off"),
+    };
+    if !config.warnings.is_empty() {
+        out.push_str("\nwarnings\n");
+        for warning in &config.warnings {
+            let _ = writeln!(out, "  {}", warning.trim_end().replace('\n', "\n    "));
+        }
+    }
+    out.push_str("\nThe configuration is valid.\n");
+    out
+}
+
+fn redirect_uri(admin: &crate::config::AdminSettings) -> String {
+    format!("{}/oauth/callback", admin.public_url.as_str().trim_end_matches('/'))
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn account_block(out: &mut String, account: &Account, loaded: &Loaded) {
+    let name =
+        if account.name == account.id.as_str() { String::new() } else { format!(" ({})", account.name) };
+    let application =
+        account.application.as_ref().map_or_else(String::new, |id| format!(", application {id}"));
+    let inactive = if account.active { "" } else { ", inactive" };
+    let _ = writeln!(out, "  {}{name}: {}{application}{inactive}", account.id, account.kind.as_str());
+    let mut line = |name: &str, text: &str| {
+        let _ = writeln!(out, "    {name:<8} {text}");
+    };
+    line("server", &server(account));
+    line("login", &login(account));
+    for ((id, key), origin) in &loaded.secret_origins {
+        if id == account.id.as_str() {
+            line("secret", &format!("{key}: {origin}"));
+        }
+    }
+    let mut serves: Vec<_> = account.senders.iter().map(ToString::to_string).collect();
+    serves.extend(account.domains.iter().map(ToString::to_string));
+    if account.default {
+        serves.push("everything else (default)".into());
+    }
+    line("serves", &serves.join(", "));
+    let pacing = &account.pacing;
+    let rate = pacing.rate_limit.map_or_else(
+        || "no rate limit".into(),
+        |rate| format!("{} messages in {}", rate.count, show_duration(rate.per)),
+    );
+    let recipients = pacing
+        .max_recipients_per_message
+        .map_or_else(String::new, |most| format!(", {most} recipients a message"));
+    line("pacing", &format!("{} connections, {rate}{recipients}", pacing.max_connections));
+}
+
+fn server(account: &Account) -> String {
+    let server = &account.server;
+    let security = match server.security {
+        SecurityMode::None => "plain text",
+        SecurityMode::StartTls => "STARTTLS demanded",
+        SecurityMode::Tls => "TLS",
+    };
+    let validation = if server.certificate_validation { "" } else { ", certificate NOT validated" };
+    let roots =
+        server.ca_file.as_ref().map_or_else(String::new, |path| format!(", trust {}", path.display()));
+    format!("{}:{}, {security}{validation}{roots}", server.host, server.port)
+}
+
+fn login(account: &Account) -> String {
+    let mechanism = match account.mechanism {
+        Mechanism::Auto => "",
+        Mechanism::XOAuth2 => " (XOAUTH2)",
+        Mechanism::Plain => " (PLAIN)",
+        Mechanism::Login => " (LOGIN)",
+    };
+    match &account.login {
+        Login::None => "none".into(),
+        Login::Password { username, .. } => format!("{username} with a password{mechanism}"),
+        Login::OAuth(oauth) => format!("{} with OAuth 2.0, scope {}{mechanism}", oauth.username, oauth.scope),
+    }
+}
+
+/// One line a route, applications first.
+fn routes(accounts: &[Account]) -> String {
+    let mut lines = Vec::new();
+    for account in accounts.iter().filter(|account| account.active) {
+        let level = account.application.as_ref().map_or("organization", |id| id.as_str());
+        let mut line = |rank: usize, what: String| {
+            lines.push((account.application.is_none(), level.to_owned(), rank, what, account.id.to_string()));
+        };
+        account.senders.iter().for_each(|sender| line(0, sender.to_string()));
+        for pattern in &account.domains {
+            let text = pattern.to_string();
+            line(if text.starts_with('*') { 2 } else { 1 }, text);
+        }
+        if account.default {
+            line(3, "everything else".into());
+        }
+    }
+    lines.sort();
+    if lines.is_empty() {
+        return "  none: all mail is refused\n".into();
+    }
+    lines.into_iter().fold(String::new(), |mut out, (_, level, _, what, account)| {
+        let _ = writeln!(out, "  {level}: {what} -> {account}");
+        out
+    })
+}
+
+/// The report as one JSON object.
+pub fn report_json(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let strings = |items: Vec<String>| serde_json::Value::from(items);
+    let accounts: Vec<_> = config
+        .accounts
+        .iter()
+        .map(|account| {
+            let secrets: serde_json::Map<_, _> = loaded
+                .secret_origins
+                .iter()
+                .filter(|((id, _), _)| id == account.id.as_str())
+                .map(|((_, key), origin)| ((*key).to_owned(), origin.as_str().into()))
+                .collect();
+            serde_json::json!({
+                "id": account.id.as_str(),
+                "name": account.name,
+                "type": account.kind.as_str(),
+                "active": account.active,
+                "application": account.application.as_ref().map(|id| id.as_str()),
+                "domains": strings(account.domains.iter().map(ToString::to_string).collect()),
+                "senders": strings(account.senders.iter().map(ToString::to_string).collect()),
+                "default": account.default,
+                "server": format!("{}:{}", account.server.host, account.server.port),
+                "username": account.username(),
+                "secrets": secrets,
+            })
+        })
+        .collect();
+    let listeners: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| {
+            serde_json::json!({
+                "address": listener.address.to_string(),
+                "clients": strings(listener.clients.iter().map(ToString::to_string).collect()),
+                "application": listener.application.as_ref().map(|id| id.as_str()),
+            })
+        })
+        .collect();
+    let report = serde_json::json!({
+        "hostname": config.hostname,
+        "state_dir": config.state_dir,
+        "files": loaded.files,
+        "listeners": listeners,
+        "accounts": accounts,
+        "warnings": config.warnings,
+    });
+    format!("{report:#}\n")
+}

@@ -1,0 +1,401 @@
+//! The configuration as its users meet it: wrong files and their messages, layers, secrets, the old form.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+use secrecy::ExposeSecret;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use waxseal::{
+    account::{AccountType, Login, SecurityMode},
+    cli::{
+        check::{report, report_json},
+        route::{RouteQuery, answer, render},
+    },
+    config::{self, Config, ConfigErrors, Loaded},
+};
+
+fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A directory of configuration files.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let directory = Self(tempfile::tempdir().unwrap());
+        for (name, text) in files {
+            let path = directory.0.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        directory
+    }
+
+    fn main(&self) -> PathBuf {
+        self.0.path().join("waxseal.toml")
+    }
+
+    fn explained(&self, variables: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+        config::load_explained(Some(&self.main()), env(variables).into_iter())
+    }
+
+    fn load(&self, variables: &[(&str, &str)]) -> Config {
+        self.explained(variables).unwrap_or_else(|errors| panic!("{errors}")).config
+    }
+}
+
+fn password(config: &Config, id: &str) -> String {
+    let account = config.accounts.iter().find(|account| account.id.as_str() == id).unwrap();
+    match &account.login {
+        Login::Password { password, .. } => password.expose_secret().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+const BASIC: &str = r#"
+[account.support]
+type = "basic"
+domain = "example.com"
+address = "smtp.example.com"
+username = "support@example.com"
+password = "hunter2"
+"#;
+
+#[test]
+fn every_wrong_file_has_its_message() {
+    let directory = Path::new("tests/config/bad");
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 30, "{}", files.len());
+    let bless = std::env::var_os("WAXSEAL_BLESS").is_some();
+    let mut wrong = Vec::new();
+    for file in files {
+        let got = match config::load(Some(&file), std::iter::empty()) {
+            Ok(_) => panic!("{} is accepted", file.display()),
+            Err(errors) => format!("{errors}\n"),
+        };
+        assert!(!got.contains("hunter2"), "{} shows a secret:\n{got}", file.display());
+        let golden = file.with_extension("txt");
+        if bless {
+            fs::write(&golden, &got).unwrap();
+        }
+        let want = fs::read_to_string(&golden).unwrap_or_default();
+        if got != want {
+            wrong.push(format!("{}:\n--- want\n{want}--- got\n{got}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_missing_main_file_is_named() {
+    let errors = config::load(Some(Path::new("/nowhere/waxseal.toml")), std::iter::empty()).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "/nowhere/waxseal.toml: error: the configuration file does not exist\n    \
+         = write it, or name another with `--config PATH`"
+    );
+}
+
+#[test]
+fn an_empty_file_listens_on_loopback_and_warns() {
+    let config = Files::new(&[("waxseal.toml", "")]).load(&[("STATE_DIRECTORY", "/srv/a:/srv/b")]);
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:25");
+    assert_eq!(config.state_dir, Path::new("/srv/a"));
+    assert_eq!(config.admin.unwrap().public_url.as_str(), "http://localhost:8025/");
+    assert_eq!(config.limits.message_size, 50 << 20);
+    assert!(!config.hostname.is_empty());
+    assert!(config.warnings[0].contains("no account is active"), "{:?}", config.warnings);
+}
+
+#[test]
+fn later_files_override_keys_add_accounts_and_replace_arrays() {
+    let files = Files::new(&[
+        (
+            "waxseal.toml",
+            &format!(
+                "hostname = \"a.example\"\n[[listener]]\naddress = \"127.0.0.1:25\"\n[[listener]]\naddress = \"127.0.0.1:26\"\n{BASIC}"
+            ),
+        ),
+        (
+            "conf.d/10.toml",
+            "[account.support]\nport = 2525\npassword = { file = \"secret\" }\n[account.more]\ntype = \"basic\"\ndomain = \"more.example\"\naddress = \"h\"\nuse_authentication = false\n",
+        ),
+        ("conf.d/20.toml", "hostname = \"b.example\"\n[[listener]]\naddress = \"127.0.0.1:27\"\n"),
+        ("conf.d/secret", "from-a-file\n"),
+        ("conf.d/ignored.toml~", "this is not read"),
+        ("conf.d/.hidden.toml", "this is not read"),
+    ]);
+    let config = files.load(&[]);
+    assert_eq!(config.hostname, "b.example");
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:27");
+    let ids: Vec<_> = config.accounts.iter().map(|account| account.id.as_str()).collect();
+    assert_eq!(ids, ["more", "support"]);
+    assert_eq!(config.accounts[1].server.port, 2525);
+    assert_eq!(password(&config, "support"), "from-a-file");
+}
+
+#[test]
+fn the_environment_comes_last_and_digits_stay_a_password() {
+    let files = Files::new(&[("waxseal.toml", BASIC)]);
+    let config = files.load(&[
+        ("WAXSEAL_HOSTNAME", "env.example"),
+        ("WAXSEAL_ACCOUNT__SUPPORT__PASSWORD", "00123"),
+        ("WAXSEAL_ACCOUNT__SUPPORT__PORT", "465"),
+        ("WAXSEAL_ACCOUNT__SUPPORT__DOMAIN", "a.example, b.example"),
+        ("WAXSEAL_LISTENER", "[{ address = \"0.0.0.0:25\", clients = [\"10.0.0.0/8\"] }]"),
+        ("WAXSEAL_SERVICE_HOST", "10.0.0.1"),
+        ("UNRELATED", "x"),
+    ]);
+    assert_eq!(config.hostname, "env.example");
+    assert_eq!(password(&config, "support"), "00123");
+    assert_eq!(config.accounts[0].server.security, SecurityMode::Tls);
+    assert_eq!(config.accounts[0].domains.len(), 2);
+    assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:25");
+}
+
+#[test]
+fn an_unknown_variable_is_an_error_without_its_value() {
+    let files = Files::new(&[("waxseal.toml", BASIC)]);
+    let errors = files.explained(&[("WAXSEAL_ACCOUNT__SUPPORT__PASSWRD", "hunter3")]).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "environment: error: WAXSEAL_ACCOUNT__SUPPORT__PASSWRD: unknown key `passwrd` in [account.support]\n    \
+         = did you mean `password`?"
+    );
+    let errors = files.explained(&[("WAXSEAL_ACCOUNT__SUPPORT__PORT", "many")]).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "environment: error: WAXSEAL_ACCOUNT__SUPPORT__PORT: found a string, want an integer from 1 to 65535"
+    );
+}
+
+#[test]
+fn secrets_have_four_forms() {
+    for (form, variables) in [
+        ("\"s3cret\"", vec![]),
+        ("{ file = \"secrets/support\" }", vec![]),
+        ("{ env = \"SUPPORT\" }", vec![("SUPPORT", "s3cret")]),
+        ("{ credential = \"support\" }", vec![]),
+    ] {
+        let files = Files::new(&[
+            ("waxseal.toml", &BASIC.replace("\"hunter2\"", form)),
+            ("secrets/support", "s3cret\n"),
+        ]);
+        let directory = files.0.path().join("secrets").display().to_string();
+        let mut variables = variables;
+        variables.push(("CREDENTIALS_DIRECTORY", &directory));
+        let loaded = files.explained(&variables).unwrap();
+        assert_eq!(password(&loaded.config, "support"), "s3cret", "{form}");
+        let shown = format!("{loaded:?}\n{}", report(&loaded));
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[test]
+fn the_old_form_becomes_a_basic_account_with_a_warning() {
+    let old = "[smtp]\nhost = \"smtp.example.com\"\nport = 465\nssl = true\nusername = \"u\"\npassword = \"hunter2\"\nfrom_domain = \"example.com\"\n";
+    let config = Files::new(&[("waxseal.toml", old)]).load(&[]);
+    let account = &config.accounts[0];
+    assert_eq!((account.id.as_str(), account.kind), ("smtp", AccountType::Basic));
+    assert_eq!((account.server.port, account.server.security), (465, SecurityMode::Tls));
+    assert_eq!(password(&config, "smtp"), "hunter2");
+    let warning = &config.warnings[0];
+    assert!(!warning.contains("hunter2"), "{warning}");
+    // What the warning shows is a configuration that means the same.
+    let new = warning.split_once("\n\n").unwrap().1;
+    let files = Files::new(&[(
+        "waxseal.toml",
+        &new.replace("{ file = \"/etc/waxseal/secrets/smtp\" }", "\"hunter2\""),
+    )]);
+    let again = files.load(&[]);
+    assert_eq!(again.accounts[0].server, account.server);
+    assert_eq!(again.accounts[0].domains, account.domains);
+
+    let plain =
+        Files::new(&[("waxseal.toml", "[smtp]\nhost = \"relay\"\nusername = \"u\"\npassword = \"p\"\n")])
+            .load(&[]);
+    assert_eq!(plain.accounts[0].server.security, SecurityMode::None);
+    assert!(plain.accounts[0].default);
+}
+
+#[test]
+fn no_error_shows_a_secret_wherever_it_was_written() {
+    let texts = [
+        "[account]\nsupport = { password = \"hunter2\", prt = 1 }\n",
+        "[account.a]\npassword = \"\"\"\nhunter2\n\"\"\"\nprt = 1\n",
+        "[account.a]\npassword = \"\"\"\nhunter2\n",
+        "[account.a]\nclient_secret = 'hunter2\n",
+        "hostname = { password = \"hunter2\" }\n",
+        "[account.a]\ndomain = { password = \"hunter2\" }\n",
+        "account = [\"hunter2\"]\n",
+        "account.a.password = [\"hunter2\"]\n",
+        "account.password = \"hunter2\"\n",
+        "password = \"hunter2\"\n",
+        "smtp = \"hunter2\"\n",
+        "[smtp]\npassword = { fil = \"hunter2\" }\n",
+        "user.a.password = \"hunter2\"\n",
+        "store = \"hunter2\"\n",
+        "[[listener]]\npassword = \"hunter2\"\n",
+        "listener = \"hunter2\"\n",
+        "queue = { pass = \"hunter2\", expire = 5 }\n",
+    ];
+    for text in texts {
+        let errors = Files::new(&[("waxseal.toml", text)]).explained(&[]).unwrap_err();
+        let shown = format!("{errors}\n{errors:?}");
+        assert!(!shown.contains("hunter2"), "{text}\n{shown}");
+    }
+}
+
+#[test]
+fn a_secret_file_that_all_may_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new(&[
+        ("waxseal.toml", &BASIC.replace("\"hunter2\"", "{ file = \"secret\" }")),
+        ("secret", "s\r\n"),
+    ]);
+    let secret = files.0.path().join("secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let config = files.load(&[]);
+    assert_eq!(password(&config, "support"), "s");
+    assert!(config.warnings[0].contains("every user of this host may read"), "{:?}", config.warnings);
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(files.load(&[]).warnings.is_empty());
+}
+
+#[test]
+fn claims_at_two_levels_or_of_inactive_accounts_are_no_contradiction() {
+    let other = |extra: &str| format!("{BASIC}{}{extra}", BASIC.replace("account.support", "account.other"));
+    for extra in ["active = false\n", "application = \"assets\"\n[application.assets]\n"] {
+        assert_eq!(Files::new(&[("waxseal.toml", &other(extra))]).load(&[]).accounts.len(), 2);
+    }
+}
+
+#[test]
+fn a_wrong_file_of_conf_d_is_named_with_its_line() {
+    let files = Files::new(&[("waxseal.toml", BASIC), ("conf.d/x.toml", "\n[account.support]\nprt = 25\n")]);
+    let errors = files.explained(&[]).unwrap_err().to_string();
+    assert!(errors.contains("conf.d/x.toml:3:1: error: account.support.prt: unknown key"), "{errors}");
+    // Two accounts in two files: both places are told.
+    let other = BASIC.replace("account.support", "account.other");
+    let files = Files::new(&[("waxseal.toml", BASIC), ("conf.d/y.toml", &other)]);
+    let errors = files.explained(&[]).unwrap_err().to_string();
+    assert!(errors.contains("waxseal.toml:4:10") && errors.contains("conf.d/y.toml:4:10"), "{errors}");
+}
+
+#[test]
+fn the_environment_alone_can_make_an_account_and_any_secret_form() {
+    let files = Files::new(&[("waxseal.toml", ""), ("secret", "from-a-file")]);
+    let secret = files.0.path().join("secret").display().to_string();
+    let config = files.load(&[
+        ("WAXSEAL_ACCOUNT__NOTIFY__TYPE", "basic"),
+        ("WAXSEAL_ACCOUNT__NOTIFY__ADDRESS", "smtp.example.com"),
+        ("WAXSEAL_ACCOUNT__NOTIFY__DOMAIN", "example.com"),
+        ("WAXSEAL_ACCOUNT__NOTIFY__USERNAME", "42"),
+        ("WAXSEAL_ACCOUNT__NOTIFY__PASSWORD__FILE", &secret),
+    ]);
+    assert_eq!(password(&config, "notify"), "from-a-file");
+    assert_eq!(config.accounts[0].username(), Some("42"));
+}
+
+#[test]
+fn the_json_of_check_has_no_secret() {
+    let loaded = Files::new(&[("waxseal.toml", BASIC)]).explained(&[]).unwrap();
+    let json = report_json(&loaded);
+    assert!(json.contains("\"password\": \"set\"") && !json.contains("hunter2"), "{json}");
+}
+
+#[test]
+fn presets_fill_in_what_is_not_said() {
+    let text = "[account.g]\ntype = \"google\"\ndomain = \"g.example\"\nusername = \"g\"\nclient_id = \"i\"\nclient_secret = \"s\"\n[account.m]\ntype = \"microsoft\"\ncloud = \"us-gov\"\ntenant = \"contoso.example\"\ndomain = \"m.example\"\nusername = \"m\"\nclient_id = \"i\"\nrate_limit = \"none\"\n";
+    let config = Files::new(&[("waxseal.toml", text)]).load(&[]);
+    let (google, microsoft) = (&config.accounts[0], &config.accounts[1]);
+    assert_eq!((google.server.host.as_str(), google.server.port), ("smtp.gmail.com", 587));
+    assert_eq!(google.server.security, SecurityMode::StartTls);
+    assert_eq!(google.oauth().unwrap().authorization_parameters.len(), 2);
+    assert_eq!(microsoft.server.host, "smtp.office365.us");
+    let endpoint = "https://login.microsoftonline.us/contoso.example/oauth2/v2.0/token";
+    assert_eq!(microsoft.oauth().unwrap().token_endpoint.as_str(), endpoint);
+    assert_eq!((microsoft.pacing.max_connections, microsoft.pacing.rate_limit), (3, None));
+}
+
+#[test]
+fn check_and_route_say_what_it_means() {
+    let text = format!(
+        "state_dir = \"/srv/w\"\nhostname = \"relay.example.com\"\n[application.assets]\nclients = [\"127.0.0.2\"]\n{BASIC}[account.assets]\ntype = \"basic\"\nname = \"Assets\"\napplication = \"assets\"\ndefault = true\naddress = \"10.0.0.1\"\nuse_authentication = false\n"
+    );
+    let files = Files::new(&[("waxseal.toml", &text)]);
+    let loaded = files.explained(&[]).unwrap();
+    let got = report(&loaded).replace(&files.0.path().display().to_string(), "DIR");
+    let want = fs::read_to_string("tests/config/check.txt").unwrap_or_default();
+    if std::env::var_os("WAXSEAL_BLESS").is_some() {
+        fs::write("tests/config/check.txt", &got).unwrap();
+    } else {
+        assert_eq!(got, want);
+    }
+    let ask = |sender, client: Option<&str>| {
+        let query = RouteQuery { sender, client: client.map(|ip| ip.parse().unwrap()), listener: None };
+        render(sender, &answer(&loaded.config, query).unwrap())
+    };
+    assert!(ask("a@example.com", None).starts_with("a@example.com -> support: it is the account"));
+    assert!(ask("a@example.com", Some("127.0.0.2")).starts_with("a@example.com -> assets: "));
+    assert!(
+        ask("a@other.example", None).contains("550 5.7.1, no account sends for the domain other.example")
+    );
+    assert!(ask("a@example.com", Some("192.0.2.1")).contains("554 5.7.1"));
+}
+
+#[test]
+fn the_reference_and_the_examples_are_valid() {
+    let mut files = vec![PathBuf::from("config/waxseal.toml")];
+    files.extend(fs::read_dir("config/examples").unwrap().map(|entry| entry.unwrap().path()));
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        // Once as it is, once with every commented key in force: `#key = value`, without a blank, is a key.
+        let uncommented: String = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                    format!("{rest}\n")
+                }
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        for text in [&text, &uncommented] {
+            let directory =
+                Files::new(&[("waxseal.toml", text), ("corp-ca.pem", CA), ("secrets/support", "x\n")]);
+            let credentials = directory.0.path().join("secrets").display().to_string();
+            let variables = [("SUPPORT_SECRET", "x"), ("CREDENTIALS_DIRECTORY", credentials.as_str())];
+            if let Err(errors) = directory.explained(&variables) {
+                panic!("{}:\n{errors}", file.display());
+            }
+        }
+    }
+}
+
+/// Base64 of anything: load reads the frame, rustls the certificate.
+const CA: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
+#[test]
+fn figment_is_named_in_one_file() {
+    fn visit(directory: &Path, found: &mut Vec<PathBuf>) {
+        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                visit(&path, found);
+            } else if fs::read_to_string(&path).unwrap_or_default().contains("figment") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    visit(Path::new("src"), &mut found);
+    assert_eq!(found, [Path::new("src/config/load.rs")]);
+}
