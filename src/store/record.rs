@@ -48,11 +48,12 @@ pub(super) fn encode(tokens: &TokenSet) -> Result<Zeroizing<Vec<u8>>, serde_json
         refreshed_at: millis(tokens.refreshed_at),
     };
     // Sized ahead: a buffer that grows would leave unwiped copies behind.
-    let length = [Some(&record.refresh_token), record.previous_refresh_token.as_ref(), record.access_token.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(|token| token.len() * 2)
-        .sum::<usize>();
+    let length =
+        [Some(&record.refresh_token), record.previous_refresh_token.as_ref(), record.access_token.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|token| token.len() * 2)
+            .sum::<usize>();
     let mut octets = Zeroizing::new(Vec::with_capacity(length + 512));
     serde_json::to_writer(&mut *octets, &record)?;
     Ok(octets)
