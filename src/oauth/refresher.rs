@@ -21,12 +21,10 @@ pub async fn run(tokens: Tokens, stop: CancellationToken) {
         let mut next = LONGEST_SLEEP;
         let (now, instant) = (tokens.0.now(), Instant::now());
         for entry in tokens.0.entries() {
-            // Somebody is at it already.
-            if entry.flight.try_lock().is_err() {
-                continue;
-            }
             let due = entry.standing().due(now, instant, entry.jitter);
             match due {
+                // Somebody is at it already: look again soon.
+                Some(wait) if wait.is_zero() && entry.flight.try_lock().is_err() => next = SHORTEST_SLEEP,
                 Some(wait) if wait.is_zero() => {
                     let (tokens, permits) = (tokens.clone(), permits.clone());
                     tokio::spawn(async move {
