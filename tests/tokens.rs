@@ -1,5 +1,7 @@
 //! Grants against a scripted authorization server on loopback: what is asked, what is kept, in which order.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not recognise as such")]
+
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
 use secrecy::{ExposeSecret, SecretString};
 use std::{
