@@ -1,5 +1,19 @@
 //! OAuth 2.0: grants, tokens and their refreshing.
 
+mod answer;
+mod authorize;
+mod callback;
+mod client;
+mod http;
+pub mod refresher;
+mod renew;
+mod standing;
+mod tokens;
+
+pub use authorize::{Authorization, AuthorizeError};
+pub use callback::{Callback, CallbackError};
+pub use tokens::{Clock, GrantStatus, Tokens};
+
 use crate::account::{
     AccountId,
     token::{AccessToken, NoToken},

@@ -1,0 +1,225 @@
+//! One account's refresh, from the first look at the store to the token on disk. Runs as a task of its own under
+//! the account's flight lock, so that a caller that gives up cannot lose a rotated token.
+
+use super::{
+    answer::TokenTrouble,
+    client::{Granted, same},
+    standing::Entry,
+    tokens::Shared,
+};
+use crate::{
+    account::{
+        Account, AccountType, OAuthLogin,
+        token::{AccessToken, NoToken, TokenSet, life},
+    },
+    store::StoreError,
+};
+use secrecy::SecretString;
+use std::sync::Arc;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+/// How eager a refresh is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Eagerness {
+    /// A caller wants a token: one from memory will do.
+    IfNeeded,
+    /// The refresher: ahead of the end, but not within a back-off.
+    Ahead,
+    /// The operator: at once, whatever went before.
+    Now,
+}
+
+impl Shared {
+    /// Gets an access token; the flight lock is held by the caller.
+    pub(super) async fn renew(&self, entry: &Entry, eagerness: Eagerness) -> Result<AccessToken, NoToken> {
+        self.load(entry).await.map_err(|error| self.failed(entry, store_trouble(&error)))?;
+        {
+            let standing = entry.standing();
+            let (now, instant) = (self.now(), Instant::now());
+            let answer = match eagerness {
+                // Those who waited for the lock mostly find it done.
+                Eagerness::IfNeeded => standing.answer(now, instant),
+                Eagerness::Ahead => match standing.due(now, instant, entry.jitter) {
+                    Some(wait) if wait.is_zero() => None,
+                    _ => standing.answer(now, instant),
+                },
+                Eagerness::Now => (!standing.has_grant()).then(|| Err(standing.unauthorized())),
+            };
+            if let Some(answer) = answer {
+                return answer;
+            }
+        }
+        if entry.standing().unsaved {
+            self.save(entry).await.map_err(|error| self.failed(entry, store_trouble(&error)))?;
+            let usable = entry.standing().tokens.as_ref().and_then(|tokens| tokens.usable(self.now()));
+            if let Some(token) = usable.filter(|_| eagerness != Eagerness::Now) {
+                return Ok(self.available(entry, token));
+            }
+        }
+        self.ask(entry).await
+    }
+
+    /// Asks with every refresh token that may work, the one in force first.
+    async fn ask(&self, entry: &Entry) -> Result<AccessToken, NoToken> {
+        let account = entry.standing().account.clone();
+        let Some(login) = account.oauth() else { return Err(entry.standing().unauthorized()) };
+        let mut tried: Vec<SecretString> = Vec::new();
+        let mut rejection = None;
+        while let Some(token) = self.candidate(entry, login, &tried).await {
+            match self.client.refresh(login, &token, account.kind == AccountType::Microsoft).await {
+                Ok(granted) => return self.adopt(entry, &token, granted).await,
+                Err(trouble @ TokenTrouble::Rejected { .. }) => {
+                    warn!(account = %entry.id, reason = %trouble, known = tried.len() + 1, "refresh token refused");
+                    // The first is about the token in force, and says most.
+                    rejection.get_or_insert(trouble);
+                    tried.push(token);
+                }
+                Err(trouble) => return Err(self.failed(entry, trouble)),
+            }
+        }
+        Err(match rejection {
+            Some(rejection) => self.failed(entry, rejection),
+            None => entry.standing().unauthorized(),
+        })
+    }
+
+    /// The next refresh token that has not been tried: in force, previous, the store's own, the configuration's.
+    async fn candidate(
+        &self,
+        entry: &Entry,
+        login: &OAuthLogin,
+        tried: &[SecretString],
+    ) -> Option<SecretString> {
+        let untried = |token: &SecretString| !tried.iter().any(|known| same(known, token));
+        let from = |tokens: Option<&TokenSet>| {
+            let tokens = tokens?;
+            let known = [Some(&tokens.refresh_token), tokens.previous_refresh_token.as_ref()];
+            known.into_iter().flatten().find(|token| untried(token)).cloned()
+        };
+        if let Some(token) = from(entry.standing().tokens.as_ref()) {
+            return Some(token);
+        }
+        // Before a grant is declared dead the store is read again.
+        if !tried.is_empty()
+            && let Ok(Some(stored)) = self.stored(entry).await
+            && let Some(token) = from(Some(&stored))
+        {
+            return Some(token);
+        }
+        login.first_refresh_token.clone().filter(untried)
+    }
+
+    /// Takes what the server granted, and puts it on disk before anybody uses it.
+    async fn adopt(
+        &self,
+        entry: &Entry,
+        used: &SecretString,
+        granted: Granted,
+    ) -> Result<AccessToken, NoToken> {
+        let now = self.now();
+        let rotated = granted.refresh_token.filter(|new| !same(new, used));
+        let is_rotated = rotated.is_some();
+        let token = AccessToken { secret: granted.access_token, expires_at: now + life(granted.expires_in) };
+        let needs_disk = {
+            let mut standing = entry.standing();
+            let before = standing.tokens.take();
+            // Google keeps its refresh tokens: a full disk does not stop mail then.
+            let known = before.as_ref().is_some_and(|before| same(&before.refresh_token, used));
+            standing.tokens = Some(TokenSet {
+                previous_refresh_token: rotated.is_some().then(|| used.clone()),
+                refresh_token: rotated.unwrap_or_else(|| used.clone()),
+                access_token: Some((token.secret.clone(), token.expires_at)),
+                authorized_at: before.map_or(now, |before| before.authorized_at),
+                refreshed_at: now,
+            });
+            standing.unsaved = true;
+            is_rotated || !known
+        };
+        if let Err(error) = self.save(entry).await {
+            warn!(account = %entry.id, %error, "the refreshed tokens cannot be kept");
+            if needs_disk {
+                return Err(self.failed(entry, store_trouble(&error)));
+            }
+            entry.standing().unsaved = false;
+        }
+        info!(account = %entry.id, rotated = is_rotated, "token refreshed");
+        Ok(self.available(entry, token))
+    }
+
+    /// Clears what went before and tells whoever waits for this account.
+    pub(super) fn available(&self, entry: &Entry, token: AccessToken) -> AccessToken {
+        entry.standing().works();
+        self.signal(&entry.id);
+        token
+    }
+
+    fn failed(&self, entry: &Entry, trouble: TokenTrouble) -> NoToken {
+        let why = entry.standing().failed(trouble, Instant::now());
+        warn!(account = %entry.id, reason = %why, "no access token");
+        if matches!(why, NoToken::Rejected { .. }) {
+            self.signal(&entry.id);
+        }
+        why
+    }
+
+    /// Reads the store, where that has not been done yet.
+    pub(super) async fn load(&self, entry: &Entry) -> Result<(), StoreError> {
+        if entry.standing().loaded {
+            return Ok(());
+        }
+        let tokens = self.stored(entry).await?;
+        let mut standing = entry.standing();
+        standing.loaded = true;
+        standing.tokens = tokens;
+        Ok(())
+    }
+
+    async fn stored(&self, entry: &Entry) -> Result<Option<TokenSet>, StoreError> {
+        let id = entry.id.clone();
+        self.with_store(move |store| store.load(&id)).await
+    }
+
+    /// Puts the tokens in memory on disk.
+    pub(super) async fn save(&self, entry: &Entry) -> Result<(), StoreError> {
+        let Some(tokens) = entry.standing().tokens.clone() else { return Ok(()) };
+        let id = entry.id.clone();
+        self.with_store(move |store| store.save(&id, &tokens)).await?;
+        entry.standing().unsaved = false;
+        Ok(())
+    }
+
+    /// A person agreed: their grant takes the place of any other once it is on disk.
+    pub(super) async fn install(
+        &self,
+        entry: &Entry,
+        account: &Arc<Account>,
+        granted: Granted,
+        refresh_token: SecretString,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let token = AccessToken { secret: granted.access_token, expires_at: now + life(granted.expires_in) };
+        let tokens = TokenSet {
+            refresh_token,
+            previous_refresh_token: None,
+            access_token: Some((token.secret.clone(), token.expires_at)),
+            authorized_at: now,
+            refreshed_at: now,
+        };
+        let (id, kept) = (account.id.clone(), tokens.clone());
+        self.with_store(move |store| store.save(&id, &kept)).await?;
+        {
+            let mut standing = entry.standing();
+            standing.tokens = Some(tokens);
+            standing.loaded = true;
+            standing.unsaved = false;
+        }
+        info!(account = %entry.id, "account authorized");
+        self.available(entry, token);
+        Ok(())
+    }
+}
+
+fn store_trouble(error: &StoreError) -> TokenTrouble {
+    TokenTrouble::unavailable(error.to_string())
+}

@@ -1,0 +1,101 @@
+//! The encoding of a [`TokenSet`] before sealing: JSON, so that later versions can add fields.
+//! Secrets leave their wrapper here, into buffers that are wiped.
+
+use crate::account::token::TokenSet;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use zeroize::Zeroizing;
+
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    refresh_token: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_refresh_token: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    access_token: Option<Cow<'a, str>>,
+    /// Milliseconds since the epoch, as all times here.
+    #[serde(default)]
+    access_token_ends: u64,
+    authorized_at: u64,
+    refreshed_at: u64,
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn time(millis: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
+}
+
+/// The octets to be sealed.
+pub(super) fn encode(tokens: &TokenSet) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let (access_token, ends) = match &tokens.access_token {
+        Some((token, ends)) => (Some(Cow::Borrowed(token.expose_secret())), millis(*ends)),
+        None => (None, 0),
+    };
+    let record = Record {
+        refresh_token: tokens.refresh_token.expose_secret().into(),
+        previous_refresh_token: tokens.previous_refresh_token.as_ref().map(|t| t.expose_secret().into()),
+        access_token,
+        access_token_ends: ends,
+        authorized_at: millis(tokens.authorized_at),
+        refreshed_at: millis(tokens.refreshed_at),
+    };
+    // Sized ahead: a buffer that grows would leave unwiped copies behind.
+    let length =
+        [Some(&record.refresh_token), record.previous_refresh_token.as_ref(), record.access_token.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|token| token.len() * 2)
+            .sum::<usize>();
+    let mut octets = Zeroizing::new(Vec::with_capacity(length + 512));
+    serde_json::to_writer(&mut *octets, &record)?;
+    Ok(octets)
+}
+
+/// What [`encode`] wrote.
+pub(super) fn decode(octets: &[u8]) -> Result<TokenSet, serde_json::Error> {
+    let record: Record<'_> = serde_json::from_slice(octets)?;
+    let secret = |token: Cow<'_, str>| SecretString::from(token.into_owned());
+    Ok(TokenSet {
+        refresh_token: secret(record.refresh_token),
+        previous_refresh_token: record.previous_refresh_token.map(secret),
+        access_token: record.access_token.map(|token| (secret(token), time(record.access_token_ends))),
+        authorized_at: time(record.authorized_at),
+        refreshed_at: time(record.refreshed_at),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_back_as_they_were() {
+        let tokens = TokenSet {
+            refresh_token: "r\"\\1".into(),
+            previous_refresh_token: Some("r0".into()),
+            access_token: Some(("a".repeat(5000).into(), time(1_234_567))),
+            authorized_at: time(1),
+            refreshed_at: time(2),
+        };
+        let back = decode(&encode(&tokens).unwrap()).unwrap();
+        assert_eq!(back.refresh_token.expose_secret(), "r\"\\1");
+        assert_eq!(back.previous_refresh_token.unwrap().expose_secret(), "r0");
+        let (access, ends) = back.access_token.unwrap();
+        assert_eq!((access.expose_secret().len(), ends), (5000, time(1_234_567)));
+        assert_eq!((back.authorized_at, back.refreshed_at), (time(1), time(2)));
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_passed_over() {
+        let text = br#"{"refresh_token":"r","authorized_at":1,"refreshed_at":2,"colour":"red"}"#;
+        assert!(decode(text).unwrap().access_token.is_none());
+    }
+}

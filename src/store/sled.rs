@@ -1,0 +1,288 @@
+//! The engine below the store. sled is used for what it does well and watched in the rest: its flush is followed by
+//! a sync of our own, its panics are caught, and a snapshot beside it stands in when it has lost something.
+
+use super::{
+    StoreError, TokenStore,
+    key::load_or_make,
+    record,
+    seal::{self, Key, Unsealable},
+    snapshot::{self, Records, Snapshot, sync_directory},
+};
+use crate::account::{AccountId, token::TokenSet};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tracing::{info, warn};
+
+/// Octets of sled's page cache.
+const CACHE: u64 = 8 << 20;
+/// The key of the generation; account ids have a prefix of their own.
+const GENERATION: &[u8] = b"generation";
+const ACCOUNT: &str = "account/";
+
+/// Tokens in sled.
+pub(super) struct SledStore {
+    paths: Paths,
+    key: Key,
+    // Dropped before the lock that guards it.
+    engine: Mutex<Engine>,
+    _lock: File,
+}
+
+struct Paths {
+    state_dir: PathBuf,
+    sled: PathBuf,
+    snapshot: PathBuf,
+    key: PathBuf,
+}
+
+struct Engine {
+    db: sled::Db,
+    generation: u64,
+}
+
+/// What went wrong while opening: damage is repaired from the snapshot, the rest is reported.
+enum Trouble {
+    Damage(String),
+    Error(StoreError),
+}
+
+impl SledStore {
+    pub(super) fn open(state_dir: &Path, credentials: Option<&Path>) -> Result<Self, StoreError> {
+        make_directory(state_dir)?;
+        let lock = lock(&state_dir.join("tokens.lock"))?;
+        let (sled, snapshot) = (state_dir.join("tokens"), state_dir.join("tokens.snapshot"));
+        let (key, key_path) = load_or_make(state_dir, credentials, snapshot.exists())?;
+        let paths = Paths { state_dir: state_dir.to_owned(), sled, snapshot, key: key_path };
+        let saved = match snapshot::read(&paths.snapshot) {
+            Ok(saved) => saved,
+            Err(None) => {
+                warn!(path = %paths.snapshot.display(), "the token snapshot is damaged; the store itself is used");
+                None
+            }
+            Err(Some(error)) => return Err(error),
+        };
+        // With the wrong key nothing may be touched, so this comes before any repair.
+        for (account, sealed) in saved.iter().flat_map(|s| &s.records) {
+            if seal::unseal(&key, account, sealed) == Err(Unsealable::WrongKey) {
+                return Err(paths.wrong_key());
+            }
+        }
+        let engine = match open_engine(&paths, &key, saved.as_ref()) {
+            Ok(engine) => engine,
+            Err(Trouble::Error(error)) => return Err(error),
+            Err(Trouble::Damage(reason)) => repair(&paths, saved.as_ref(), &reason)?,
+        };
+        let store = Self { paths, key, engine: Mutex::new(engine), _lock: lock };
+        {
+            let engine = store.engine.lock().unwrap_or_else(PoisonError::into_inner);
+            let behind = saved.as_ref().map_or(0, |s| s.generation) != engine.generation;
+            if behind {
+                store.write_snapshot(&engine)?;
+            }
+        }
+        Ok(store)
+    }
+
+    /// One change, durable in sled first and in the snapshot next.
+    fn change(&self, account: &AccountId, sealed: Option<Vec<u8>>) -> Result<(), StoreError> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = engine.generation + 1;
+        let mut batch = sled::Batch::default();
+        batch.insert(GENERATION, &generation.to_le_bytes());
+        match sealed {
+            Some(sealed) => batch.insert(name(account).as_bytes(), sealed),
+            None => batch.remove(name(account).as_bytes()),
+        }
+        caught(|| engine.db.apply_batch(batch))?;
+        engine.generation = generation;
+        flush(&engine.db, &self.paths.sled)?;
+        self.write_snapshot(&engine)
+    }
+
+    fn write_snapshot(&self, engine: &Engine) -> Result<(), StoreError> {
+        let (generation, records) = scan(&engine.db)?;
+        snapshot::write(&self.paths.snapshot, &Snapshot { generation, records })
+    }
+}
+
+impl TokenStore for SledStore {
+    fn load(&self, account: &AccountId) -> Result<Option<TokenSet>, StoreError> {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sealed) = caught(|| engine.db.get(name(account)))? else { return Ok(None) };
+        let damaged = |reason| StoreError::Damaged { account: account.to_string(), reason };
+        let plain = seal::unseal(&self.key, account.as_str(), &sealed).map_err(|why| match why {
+            Unsealable::WrongKey => self.paths.wrong_key(),
+            Unsealable::Damaged => damaged("the record is damaged"),
+            Unsealable::NewerVersion => damaged("a newer waxseal wrote it"),
+        })?;
+        record::decode(&plain).map(Some).map_err(|_| damaged("the record has no known form"))
+    }
+
+    fn save(&self, account: &AccountId, tokens: &TokenSet) -> Result<(), StoreError> {
+        let plain = record::encode(tokens).map_err(|error| StoreError::Engine(error.to_string()))?;
+        let sealed = seal::seal(&self.key, account.as_str(), &plain);
+        self.change(account, Some(sealed.map_err(|reason| StoreError::Engine(reason.into()))?))
+    }
+
+    fn forget(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.change(account, None)
+    }
+
+    fn list(&self) -> Result<Vec<AccountId>, StoreError> {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(scan(&engine.db)?.1.keys().map(|id| AccountId::new(id)).collect())
+    }
+}
+
+impl Paths {
+    fn wrong_key(&self) -> StoreError {
+        StoreError::WrongKey { state_dir: self.state_dir.clone(), key: self.key.clone() }
+    }
+}
+
+fn name(account: &AccountId) -> String {
+    format!("{ACCOUNT}{account}")
+}
+
+fn make_directory(path: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StoreError::io("make", path))
+}
+
+/// Our own lock, taken before anything is read: the engine's comes too late to keep hands off the snapshot.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(StoreError::io("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
+    }
+}
+
+/// Opens sled and proves that it has everything that the snapshot has.
+fn open_engine(paths: &Paths, key: &Key, saved: Option<&Snapshot>) -> Result<Engine, Trouble> {
+    let db = open_sled(&paths.sled)?;
+    let (generation, records) = scan(&db).map_err(|error| Trouble::Damage(error.to_string()))?;
+    for (account, sealed) in &records {
+        match seal::unseal(key, account, sealed) {
+            Ok(_) => {}
+            Err(Unsealable::WrongKey) => return Err(Trouble::Error(paths.wrong_key())),
+            Err(why) => return Err(Trouble::Damage(format!("the tokens of account {account} are {why}"))),
+        }
+    }
+    // sled is written first, so it can only be ahead; where it is behind or differs it has lost something.
+    if let Some(saved) = saved
+        && (generation < saved.generation || generation == saved.generation && records != saved.records)
+    {
+        return Err(Trouble::Damage("it has lost what was written to it".into()));
+    }
+    Ok(Engine { db, generation })
+}
+
+fn open_sled(path: &Path) -> Result<sled::Db, Trouble> {
+    make_directory(path).map_err(Trouble::Error)?;
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE)
+        .mode(sled::Mode::LowSpace)
+        // Every change is flushed by hand.
+        .flush_every_ms(None);
+    for attempt in 1.. {
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(db)) => {
+                let synced = sync_directory(path).and_then(|()| path.parent().map_or(Ok(()), sync_directory));
+                return synced.map(|()| db).map_err(Trouble::Error);
+            }
+            // We hold the lock above it, so this is a store of our own process on its way out.
+            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+                if attempt == 40 {
+                    return Err(Trouble::Error(StoreError::Locked { path: path.to_owned() }));
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            Ok(Err(sled::Error::Io(error)))
+                if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) =>
+            {
+                return Err(Trouble::Error(StoreError::io("open", path)(error)));
+            }
+            Ok(Err(error)) => return Err(Trouble::Damage(error.to_string())),
+            Err(_) => return Err(Trouble::Damage("the engine panicked".into())),
+        }
+    }
+    Err(Trouble::Damage("the engine does not open".into()))
+}
+
+/// Moves the damaged engine aside and fills a new one from the snapshot.
+fn repair(paths: &Paths, saved: Option<&Snapshot>, reason: &str) -> Result<Engine, StoreError> {
+    let aside = paths.state_dir.join("quarantine");
+    make_directory(&aside)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let aside = aside.join(format!("tokens-{now}"));
+    fs::rename(&paths.sled, &aside).map_err(StoreError::io("move aside", &paths.sled))?;
+    let db = open_sled(&paths.sled).map_err(|trouble| match trouble {
+        Trouble::Error(error) => error,
+        Trouble::Damage(reason) => StoreError::Engine(reason),
+    })?;
+    let saved = saved.cloned().unwrap_or_default();
+    let mut batch = sled::Batch::default();
+    batch.insert(GENERATION, &saved.generation.to_le_bytes());
+    for (account, sealed) in &saved.records {
+        batch.insert(format!("{ACCOUNT}{account}").as_bytes(), sealed.as_slice());
+    }
+    caught(|| db.apply_batch(batch))?;
+    flush(&db, &paths.sled)?;
+    sync_directory(&paths.state_dir)?;
+    let accounts = saved.records.len();
+    warn!(reason, aside = %aside.display(), accounts, "the token store was damaged: moved aside");
+    info!(accounts, "tokens restored from the snapshot; accounts without any must be authorized anew");
+    Ok(Engine { db, generation: saved.generation })
+}
+
+/// Everything in sled: its generation and its sealed records.
+fn scan(db: &sled::Db) -> Result<(u64, Records), StoreError> {
+    let mut generation = 0;
+    let mut records = Records::new();
+    for (key, value) in caught(|| db.iter().collect::<Result<Vec<_>, _>>())? {
+        if key == GENERATION {
+            let octets = value.as_ref().try_into();
+            generation = u64::from_le_bytes(octets.map_err(|_| engine("the generation is damaged"))?);
+        } else {
+            let account = std::str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(ACCOUNT));
+            let account = account.ok_or_else(|| engine("a key is damaged"))?;
+            records.insert(account.to_owned(), value.to_vec());
+        }
+    }
+    Ok((generation, records))
+}
+
+/// sled's flush hands the file to the kernel; on Linux it does not reach the disk without a sync of its own.
+fn flush(db: &sled::Db, directory: &Path) -> Result<(), StoreError> {
+    caught(|| db.flush())?;
+    let file = directory.join("db");
+    File::open(&file).and_then(|file| file.sync_data()).map_err(StoreError::io("sync", &file))
+}
+
+/// Runs the engine; its panics are errors.
+fn caught<T>(work: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| StoreError::Engine(error.to_string())),
+        Err(_) => Err(engine("the engine panicked")),
+    }
+}
+
+fn engine(reason: &str) -> StoreError {
+    StoreError::Engine(reason.into())
+}

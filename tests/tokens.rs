@@ -1,0 +1,493 @@
+//! Grants against a scripted authorization server on loopback: what is asked, what is kept, in which order.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not recognise as such")]
+
+use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+use url::Url;
+use waxseal::{
+    account::{
+        Account, AccountId, AccountType, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode, Server,
+        token::{AccessToken, NoToken, TokenSet, TokenState},
+    },
+    oauth::{AuthorizeError, Callback, TokenSource, Tokens, refresher},
+    store::{StoreError, TokenStore},
+};
+
+type Form = HashMap<String, String>;
+/// What happened, in order, at server and store.
+type Journal = Arc<Mutex<Vec<String>>>;
+
+/// One scripted answer.
+#[derive(Clone)]
+struct Answer {
+    status: u16,
+    header: (&'static str, &'static str),
+    body: String,
+    delay: Duration,
+}
+
+fn json(status: u16, body: &str) -> Answer {
+    Answer { status, header: ("content-type", "application/json"), body: body.into(), delay: Duration::ZERO }
+}
+
+fn grants(access: &str, refresh: Option<&str>) -> Answer {
+    let refresh = refresh.map(|token| format!(r#","refresh_token":"{token}""#)).unwrap_or_default();
+    json(200, &format!(r#"{{"access_token":"{access}","token_type":"Bearer","expires_in":3600{refresh}}}"#))
+}
+
+fn invalid_grant() -> Answer {
+    json(400, r#"{"error":"invalid_grant","error_description":"AADSTS700082: expired, canary-refresh"}"#)
+}
+
+#[derive(Clone)]
+struct Provider {
+    url: Url,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    forms: Arc<Mutex<Vec<Form>>>,
+    journal: Journal,
+}
+
+impl Provider {
+    async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let provider = Self {
+            url: format!("http://{}/token", listener.local_addr().unwrap()).parse().unwrap(),
+            answers: Arc::new(Mutex::new(answers.into_iter().collect())),
+            forms: Arc::default(),
+            journal: Arc::default(),
+        };
+        let app = Router::new().fallback(token).with_state(provider.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        provider
+    }
+
+    fn requests(&self) -> Vec<Form> {
+        self.forms.lock().unwrap().clone()
+    }
+
+    fn refresh_tokens(&self) -> Vec<String> {
+        self.requests().iter().filter_map(|form| form.get("refresh_token").cloned()).collect()
+    }
+}
+
+async fn token(State(provider): State<Provider>, body: Bytes) -> impl IntoResponse {
+    provider.forms.lock().unwrap().push(url::form_urlencoded::parse(&body).into_owned().collect());
+    provider.journal.lock().unwrap().push("asked".into());
+    let answer = provider.answers.lock().unwrap().pop_front().unwrap_or_else(|| json(500, "script over"));
+    tokio::time::sleep(answer.delay).await;
+    let mut response = (StatusCode::from_u16(answer.status).unwrap(), answer.body).into_response();
+    response.headers_mut().insert(answer.header.0, answer.header.1.parse().unwrap());
+    response
+}
+
+/// A store in memory that notes what it is asked to keep, and can fail.
+#[derive(Default)]
+struct Memory {
+    sets: Mutex<HashMap<AccountId, TokenSet>>,
+    journal: Journal,
+    full: AtomicBool,
+}
+
+impl TokenStore for Memory {
+    fn load(&self, account: &AccountId) -> Result<Option<TokenSet>, StoreError> {
+        Ok(self.sets.lock().unwrap().get(account).cloned())
+    }
+
+    fn save(&self, account: &AccountId, tokens: &TokenSet) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Engine("disk full".into()));
+        }
+        let previous = tokens.previous_refresh_token.as_ref().map_or("-", |token| token.expose_secret());
+        let line = format!("kept {} {previous}", tokens.refresh_token.expose_secret());
+        self.journal.lock().unwrap().push(line);
+        self.sets.lock().unwrap().insert(account.clone(), tokens.clone());
+        Ok(())
+    }
+
+    fn forget(&self, account: &AccountId) -> Result<(), StoreError> {
+        self.sets.lock().unwrap().remove(account);
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<AccountId>, StoreError> {
+        Ok(self.sets.lock().unwrap().keys().cloned().collect())
+    }
+}
+
+fn id() -> AccountId {
+    AccountId::new("support")
+}
+
+fn account(provider: &Provider, first: Option<&str>) -> Account {
+    Account {
+        id: id(),
+        name: "Support".into(),
+        description: String::new(),
+        active: true,
+        application: None,
+        kind: AccountType::Google,
+        domains: Vec::new(),
+        senders: Vec::new(),
+        default: true,
+        server: Server {
+            host: "localhost".into(),
+            port: 587,
+            security: SecurityMode::StartTls,
+            allow_plaintext_authentication: false,
+            certificate_validation: true,
+            ca_file: None,
+        },
+        login: Login::OAuth(Box::new(OAuthLogin {
+            username: "support@example.com".into(),
+            client_id: "client-1".into(),
+            client_secret: Some("canary-secret".into()),
+            authorization_endpoint: provider.url.join("/authorize").unwrap(),
+            token_endpoint: provider.url.clone(),
+            scope: "https://mail.google.com/ offline_access".into(),
+            grant: Grant::AuthorizationCode,
+            authorization_parameters: vec![("access_type", "offline".into())],
+            first_refresh_token: first.map(SecretString::from),
+        })),
+        mechanism: Mechanism::Auto,
+        pacing: Pacing { max_connections: 1, rate_limit: None, max_recipients_per_message: None },
+    }
+}
+
+fn stale(refresh: &str, previous: Option<&str>) -> TokenSet {
+    let long_ago = SystemTime::now() - Duration::from_secs(7200);
+    TokenSet {
+        refresh_token: refresh.into(),
+        previous_refresh_token: previous.map(SecretString::from),
+        access_token: None,
+        authorized_at: long_ago,
+        refreshed_at: long_ago,
+    }
+}
+
+struct Bench {
+    provider: Provider,
+    store: Arc<Memory>,
+    tokens: Tokens,
+}
+
+impl Bench {
+    /// The account with this grant in the store, against this script.
+    async fn new(stored: Option<TokenSet>, answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self::with_first(stored, None, answers).await
+    }
+
+    async fn with_first(
+        stored: Option<TokenSet>,
+        first: Option<&str>,
+        answers: impl IntoIterator<Item = Answer>,
+    ) -> Self {
+        let provider = Provider::start(answers).await;
+        let store = Arc::new(Memory { journal: provider.journal.clone(), ..Memory::default() });
+        if let Some(stored) = stored {
+            store.sets.lock().unwrap().insert(id(), stored);
+        }
+        let tokens = Tokens::new(store.clone(), &[account(&provider, first)]);
+        Self { provider, store, tokens }
+    }
+
+    async fn get(&self) -> Result<AccessToken, NoToken> {
+        self.tokens.access_token(&id()).await
+    }
+
+    async fn got(&self) -> String {
+        self.get().await.unwrap().secret.expose_secret().to_owned()
+    }
+
+    fn journal(&self) -> Vec<String> {
+        self.provider.journal.lock().unwrap().clone()
+    }
+
+    fn state(&self) -> TokenState {
+        self.tokens.state(&id())
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_asks_once_and_serves_from_memory_after() {
+    let bench = Bench::new(Some(stale("r1", None)), [grants("a1", None)]).await;
+    assert_eq!(bench.got().await, "a1");
+    assert_eq!(bench.got().await, "a1");
+    let requests = bench.provider.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0]["grant_type"], "refresh_token");
+    assert_eq!(requests[0]["client_id"], "client-1");
+    assert_eq!(requests[0]["client_secret"], "canary-secret");
+    assert!(matches!(bench.state(), TokenState::Valid { .. }));
+}
+
+#[tokio::test]
+async fn a_rotated_token_is_on_disk_before_the_access_token_is_used() {
+    let bench = Bench::new(Some(stale("r1", None)), [grants("a1", Some("r2"))]).await;
+    assert_eq!(bench.got().await, "a1");
+    assert_eq!(bench.journal(), ["asked", "kept r2 r1"]);
+    bench.tokens.accepted(&id());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(bench.journal(), ["asked", "kept r2 r1", "kept r2 -"]);
+}
+
+#[tokio::test]
+async fn a_rotated_token_that_cannot_be_kept_is_not_used_until_it_can() {
+    let bench = Bench::new(Some(stale("r1", None)), [grants("a1", Some("r2"))]).await;
+    bench.store.full.store(true, Ordering::SeqCst);
+    let error = bench.get().await.unwrap_err();
+    assert!(matches!(&error, NoToken::Unavailable { reason, .. } if reason.contains("disk full")), "{error}");
+    bench.store.full.store(false, Ordering::SeqCst);
+    bench.tokens.reconfigure(&[account(&bench.provider, None)]);
+    assert_eq!(bench.got().await, "a1");
+    assert_eq!(bench.journal(), ["asked", "kept r2 r1"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_stop_a_provider_that_does_not_rotate() {
+    let bench = Bench::new(Some(stale("r1", None)), [grants("a1", None)]).await;
+    bench.store.full.store(true, Ordering::SeqCst);
+    assert_eq!(bench.got().await, "a1");
+}
+
+#[tokio::test]
+async fn the_previous_token_is_tried_when_the_new_one_is_refused() {
+    let script = [invalid_grant(), grants("a3", Some("r3"))];
+    let bench = Bench::new(Some(stale("r2", Some("r1"))), script).await;
+    assert_eq!(bench.got().await, "a3");
+    assert_eq!(bench.provider.refresh_tokens(), ["r2", "r1"]);
+    assert_eq!(bench.journal().last().unwrap(), "kept r3 r1");
+}
+
+#[tokio::test]
+async fn invalid_grant_rejects_and_keeps_the_tokens() {
+    let stored = stale("canary-refresh", None);
+    let bench = Bench::new(Some(stored), [invalid_grant(), grants("a1", None)]).await;
+    let mut changes = bench.tokens.subscribe();
+    let error = bench.get().await.unwrap_err();
+    assert!(matches!(&error, NoToken::Rejected { reason, .. } if reason.contains("AADSTS700082")), "{error}");
+    assert!(!format!("{error} {error:?} {:?}", bench.tokens.status(&id())).contains("canary"));
+    assert!(matches!(bench.get().await, Err(NoToken::Rejected { .. })));
+    assert!(matches!(bench.state(), TokenState::Rejected { .. }));
+    assert_eq!(bench.provider.requests().len(), 1);
+    assert!(bench.store.load(&id()).unwrap().is_some());
+    assert_eq!(changes.recv().await.unwrap(), id());
+    // The operator may insist.
+    bench.tokens.refresh_now(&id()).await.unwrap();
+    assert_eq!(changes.recv().await.unwrap(), id());
+    assert_eq!(bench.got().await, "a1");
+}
+
+#[tokio::test]
+async fn the_configurations_token_is_used_first_and_again_when_the_stores_is_dead() {
+    let bench = Bench::with_first(None, Some("r0"), [grants("a1", None)]).await;
+    assert!(matches!(bench.state(), TokenState::Refreshing { trouble: None }));
+    assert_eq!(bench.got().await, "a1");
+    assert_eq!(bench.journal(), ["asked", "kept r0 -"]);
+
+    let script = [invalid_grant(), grants("a1", None)];
+    let bench = Bench::with_first(Some(stale("r1", None)), Some("r0"), script).await;
+    assert_eq!(bench.got().await, "a1");
+    assert_eq!(bench.provider.refresh_tokens(), ["r1", "r0"]);
+}
+
+#[tokio::test]
+async fn without_a_grant_nobody_is_asked() {
+    let bench = Bench::new(None, []).await;
+    assert!(matches!(bench.get().await, Err(NoToken::Unauthorized { .. })));
+    assert!(matches!(bench.state(), TokenState::Unauthorized));
+    assert!(bench.provider.requests().is_empty());
+}
+
+#[tokio::test]
+async fn trouble_at_the_server_says_nothing_of_the_grant() {
+    let html = Answer { header: ("content-type", "text/html"), ..json(200, "<html>portal</html>") };
+    let large = json(200, &"x".repeat(70_000));
+    let redirect = Answer { header: ("location", "/elsewhere"), ..json(302, "") };
+    let client = json(401, r#"{"error":"invalid_client","error_description":"AADSTS7000222 canary-secret"}"#);
+    for answer in [json(500, ""), json(503, "{}"), html, large, redirect, json(200, "{}"), client] {
+        let bench = Bench::new(Some(stale("r1", None)), [answer, grants("a1", None)]).await;
+        let error = bench.get().await.unwrap_err();
+        let NoToken::Unavailable { reason, retry_after } = &error else { panic!("{error}") };
+        assert!(!reason.contains("canary") && !reason.is_empty(), "{reason}");
+        assert!(*retry_after >= Duration::from_secs(20));
+        assert!(matches!(bench.state(), TokenState::Refreshing { trouble: Some(_) }));
+        // The back-off holds for everybody, the operator excepted.
+        assert!(matches!(bench.get().await, Err(NoToken::Unavailable { .. })));
+        assert_eq!(bench.provider.requests().len(), 1);
+        bench.tokens.refresh_now(&id()).await.unwrap();
+        assert_eq!(bench.got().await, "a1");
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_heeded() {
+    let busy = Answer { header: ("retry-after", "3000"), ..json(429, "") };
+    let bench = Bench::new(Some(stale("r1", None)), [busy]).await;
+    let Err(NoToken::Unavailable { retry_after, .. }) = bench.get().await else { panic!() };
+    assert_eq!(retry_after, Duration::from_secs(3000));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_and_plain_http_are_unavailable() {
+    let mut bench = Bench::new(Some(stale("r1", None)), []).await;
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    bench.provider.url = format!("http://{}/token", gone.local_addr().unwrap()).parse().unwrap();
+    drop(gone);
+    bench.tokens.reconfigure(&[account(&bench.provider, None)]);
+    let error = bench.get().await.unwrap_err();
+    assert!(matches!(&error, NoToken::Unavailable { reason, .. } if reason.contains("refused")), "{error}");
+    bench.provider.url = "http://example.com/token".parse().unwrap();
+    bench.tokens.reconfigure(&[account(&bench.provider, None)]);
+    let error = bench.get().await.unwrap_err();
+    assert!(error.to_string().contains("must be https"), "{error}");
+}
+
+#[tokio::test]
+async fn twenty_callers_make_one_request() {
+    let slow = Answer { delay: Duration::from_millis(100), ..grants("a1", Some("r2")) };
+    let bench = Bench::new(Some(stale("r1", None)), [slow]).await;
+    let callers: Vec<_> = (0..20)
+        .map(|_| {
+            let tokens = bench.tokens.clone();
+            tokio::spawn(async move { tokens.access_token(&id()).await.is_ok() })
+        })
+        .collect();
+    for caller in callers {
+        assert!(caller.await.unwrap());
+    }
+    assert_eq!(bench.provider.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_does_not_lose_the_rotated_token() {
+    let slow = Answer { delay: Duration::from_millis(100), ..grants("a1", Some("r2")) };
+    let bench = Bench::new(Some(stale("r1", None)), [slow]).await;
+    assert!(tokio::time::timeout(Duration::from_millis(20), bench.get()).await.is_err());
+    bench.tokens.settle().await;
+    assert_eq!(bench.journal(), ["asked", "kept r2 r1"]);
+    assert_eq!(bench.got().await, "a1");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_not_given_out_again_and_renewed_once_a_minute() {
+    let script = [grants("a1", None), grants("a2", None), grants("a3", None)];
+    let bench = Bench::new(Some(stale("r1", None)), script).await;
+    let first = bench.get().await.unwrap();
+    bench.tokens.refused(&id(), &first);
+    let second = bench.get().await.unwrap();
+    assert_eq!(second.secret.expose_secret(), "a2");
+    // Late news of the first token change nothing.
+    bench.tokens.refused(&id(), &first);
+    assert_eq!(bench.got().await, "a2");
+    bench.tokens.refused(&id(), &second);
+    let Err(NoToken::Unavailable { retry_after, .. }) = bench.get().await else { panic!() };
+    assert!(retry_after <= Duration::from_secs(60) && retry_after > Duration::from_secs(50));
+    assert_eq!(bench.provider.requests().len(), 2);
+}
+
+fn callback(state: &str, code: &str) -> Callback {
+    Callback::from_query(&format!("code={code}&state={state}")).unwrap()
+}
+
+fn redirect() -> Url {
+    "http://localhost:8025/oauth/callback".parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_consent_is_exchanged_with_its_verifier_and_kept() {
+    use base64::Engine;
+    let bench = Bench::new(None, [grants("a1", Some("r1"))]).await;
+    let mut changes = bench.tokens.subscribe();
+    let begun = bench.tokens.begin(&id(), &redirect()).unwrap();
+    let query: Form = begun.url.query_pairs().into_owned().collect();
+    assert_eq!(query["state"], begun.state);
+    assert_eq!(query["code_challenge_method"], "S256");
+    assert_eq!(query["access_type"], "offline");
+    assert_eq!(query["redirect_uri"], redirect().as_str());
+    assert_eq!(query["scope"], "https://mail.google.com/ offline_access");
+    let done = bench.tokens.finish_in_browser(callback(&begun.state, "c1"), &begun.browser).await;
+    assert_eq!(done.unwrap(), id());
+
+    let form = &bench.provider.requests()[0];
+    assert_eq!((form["grant_type"].as_str(), form["code"].as_str()), ("authorization_code", "c1"));
+    assert_eq!(form["redirect_uri"], redirect().as_str());
+    let digest = ring::digest::digest(&ring::digest::SHA256, form["code_verifier"].as_bytes());
+    let challenge = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest);
+    assert_eq!(query["code_challenge"], challenge);
+
+    assert_eq!(changes.recv().await.unwrap(), id());
+    assert_eq!(bench.journal(), ["asked", "kept r1 -"]);
+    assert_eq!(bench.got().await, "a1");
+    let text = format!("{begun:?} {:?} {:?}", bench.tokens.status(&id()), bench.get().await);
+    assert!(!text.contains(&begun.state) && !text.contains("\"a1\""), "{text}");
+}
+
+#[tokio::test]
+async fn forged_replayed_and_foreign_callbacks_change_nothing() {
+    let bench = Bench::new(None, [grants("a1", Some("r1"))]).await;
+    let begun = bench.tokens.begin(&id(), &redirect()).unwrap();
+    let forged = bench.tokens.finish(callback("forged", "c1")).await;
+    assert!(matches!(forged, Err(AuthorizeError::UnknownState)));
+    bench.tokens.finish(callback(&begun.state, "c1")).await.unwrap();
+    let replayed = bench.tokens.finish(callback(&begun.state, "c1")).await;
+    assert!(matches!(replayed, Err(AuthorizeError::UnknownState)));
+    let begun = bench.tokens.begin(&id(), &redirect()).unwrap();
+    let foreign = bench.tokens.finish_in_browser(callback(&begun.state, "c1"), "other").await;
+    assert!(matches!(foreign, Err(AuthorizeError::OtherBrowser)));
+    assert_eq!(bench.provider.requests().len(), 1);
+    assert_eq!(bench.got().await, "a1");
+}
+
+#[tokio::test]
+async fn a_failed_consent_leaves_the_working_grant() {
+    let script = [grants("a1", None), grants("a2", None), invalid_grant()];
+    let bench = Bench::new(Some(stale("r1", None)), script).await;
+    assert_eq!(bench.got().await, "a1");
+    let begin = || bench.tokens.begin(&id(), &redirect()).unwrap().state;
+    let error = bench.tokens.finish(callback(&begin(), "c1")).await.unwrap_err();
+    assert!(matches!(error, AuthorizeError::NoRefreshToken(_)), "{error}");
+    assert!(error.to_string().contains("prompt=consent"), "{error}");
+    let error = bench.tokens.finish(callback(&begin(), "c2")).await.unwrap_err();
+    assert!(matches!(error, AuthorizeError::Exchange(_)), "{error}");
+    let denied = Callback::from_query(&format!("error=access_denied&state={}", begin())).unwrap();
+    let error = bench.tokens.finish(denied).await.unwrap_err();
+    assert!(matches!(error, AuthorizeError::Refused(_)), "{error}");
+    assert_eq!(bench.got().await, "a1");
+    assert_eq!(bench.journal().iter().filter(|line| line.starts_with("kept")).count(), 1);
+}
+
+#[tokio::test]
+async fn forget_drops_the_tokens() {
+    let bench = Bench::new(Some(stale("r1", None)), [grants("a1", None)]).await;
+    bench.got().await;
+    bench.tokens.forget(&id()).await.unwrap();
+    assert!(matches!(bench.get().await, Err(NoToken::Unauthorized { .. })));
+    assert!(bench.store.list().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_refresher_goes_on_by_itself_and_stops_when_told() {
+    let short = |access: &str, refresh: &str| {
+        json(200, &format!(r#"{{"access_token":"{access}","expires_in":2,"refresh_token":"{refresh}"}}"#))
+    };
+    let script = [short("a1", "r1"), short("a2", "r2"), grants("a3", Some("r3"))];
+    let bench = Bench::new(Some(stale("r0", None)), script).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(refresher::run(bench.tokens.clone(), stop.clone()));
+    for _ in 0..100 {
+        if bench.provider.requests().len() == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(bench.provider.refresh_tokens(), ["r0", "r1", "r2"]);
+    assert_eq!(bench.got().await, "a3");
+}
