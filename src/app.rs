@@ -60,13 +60,19 @@ impl App {
         let listeners = sockets::bind(&config.listeners).await?;
         let admin_socket = match &config.admin {
             Some(admin) => Some(TcpListener::bind(admin.address).await.with_context(|| {
-                format!("the admin address {} cannot be listened on; set another one, or \"off\"", admin.address)
+                format!(
+                    "the admin address {} cannot be listened on; set another one, or \"off\"",
+                    admin.address
+                )
             })?),
             None => None,
         };
         let state_dir = config.state_dir.clone();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&state_dir).with_context(|| {
-            format!("the state directory {} cannot be made; set state_dir or its parent's owner", state_dir.display())
+            format!(
+                "the state directory {} cannot be made; set state_dir or its parent's owner",
+                state_dir.display()
+            )
         })?;
         // The queue's lock keeps a second daemon out before anything of the first is touched.
         let (queue, recovery) = Queue::open(&state_dir.join("queue"), config.queue.clone())?;
@@ -108,10 +114,17 @@ impl App {
         let admission = Admission::new(&snapshot.config.limits);
         let gate = Arc::new(QueueGate::new(live.clone(), queue.clone()));
         let mut addresses = Vec::new();
-        for (index, (listener, settings)) in listeners.into_iter().zip(&snapshot.config.listeners).enumerate() {
+        for (index, (listener, settings)) in listeners.into_iter().zip(&snapshot.config.listeners).enumerate()
+        {
             addresses.push(listener.local_addr()?);
             tracing::info!(target: "waxseal::inbound", listener = %settings.address, "listening");
-            sessions.spawn(listener.run(gate.clone(), index, settings.clone(), admission.clone(), intake.clone()));
+            sessions.spawn(listener.run(
+                gate.clone(),
+                index,
+                settings.clone(),
+                admission.clone(),
+                intake.clone(),
+            ));
         }
         bound.store(true, Ordering::Relaxed);
         Ok(Self { service, queue, upstreams, addresses, intake, rest, sessions, tasks })
@@ -144,7 +157,8 @@ fn health_of(bound: Arc<AtomicBool>, queue: Queue) -> Health {
             reasons.push("the listeners are not bound yet".to_owned());
         }
         if !queue.has_room(None) {
-            reasons.push("the queue has no room: max_size is reached or less than min_free is left".to_owned());
+            reasons
+                .push("the queue has no room: max_size is reached or less than min_free is left".to_owned());
         }
         reasons
     })

@@ -64,7 +64,12 @@ fn delivered() -> Disposition {
 }
 
 fn trouble() -> Trouble {
-    Trouble { reply: Some(Reply::bare(450, "later")), explanation: "busy".into(), remedy: String::new(), in_doubt: false }
+    Trouble {
+        reply: Some(Reply::bare(450, "later")),
+        explanation: "busy".into(),
+        remedy: String::new(),
+        in_doubt: false,
+    }
 }
 
 fn outcome(dispositions: Vec<Disposition>, lane: LaneEffect) -> Outcome {

@@ -78,7 +78,9 @@ async fn converse(stream: UnixStream, service: Arc<Service>, stop: CancellationT
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(request) => service.answer(request, &progress).await,
             Err(error) => Answer::Failed {
-                message: format!("the daemon does not know this request ({error}); it may be of another version"),
+                message: format!(
+                    "the daemon does not know this request ({error}); it may be of another version"
+                ),
                 exit_code: 1,
             },
         };

@@ -74,7 +74,13 @@ fn done(value: impl serde::Serialize) -> Answer {
 
 impl Service {
     /// Joins the parts.
-    pub fn new(live: LiveConfig, queue: Queue, tokens: Tokens, reload: Reload, upstreams: UpstreamOf) -> Self {
+    pub fn new(
+        live: LiveConfig,
+        queue: Queue,
+        tokens: Tokens,
+        reload: Reload,
+        upstreams: UpstreamOf,
+    ) -> Self {
         let started_at = SystemTime::now();
         Self { live, queue, tokens, reload, upstreams, started_at, waiting: Mutex::default() }
     }
@@ -113,7 +119,8 @@ impl Service {
             Request::QueueList { account, most } => {
                 let queue = self.queue.clone();
                 let account = account.as_deref().map(AccountId::new);
-                blocking(move || queue.list(account.as_ref(), most).iter().map(message).collect::<Vec<_>>()).await
+                blocking(move || queue.list(account.as_ref(), most).iter().map(message).collect::<Vec<_>>())
+                    .await
             }
             Request::QueueShow { id } => match id.parse::<QueueId>() {
                 Err(error) => failed(FAILED, format!("{id}: {error}")),
@@ -126,7 +133,9 @@ impl Service {
                     }
                 }
             },
-            Request::QueueChange { change, ids, account, all } => self.change(change, ids, account, all).await,
+            Request::QueueChange { change, ids, account, all } => {
+                self.change(change, ids, account, all).await
+            }
             Request::Status => self.status().await,
             Request::Reload => match (self.reload)().await {
                 Ok(sentence) => done(sentence),
@@ -176,8 +185,11 @@ impl Service {
         };
         let (tell, told) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(begun.state.clone(), tell);
-        let consent =
-            Consent { url: begun.url.to_string(), redirect_uri: redirect.to_string(), lasts: begun.lasts.as_secs() };
+        let consent = Consent {
+            url: begun.url.to_string(),
+            redirect_uri: redirect.to_string(),
+            lasts: begun.lasts.as_secs(),
+        };
         let Ok(consent) = serde_json::to_value(consent) else { return failed(FAILED, "no consent URL") };
         if progress.send(Answer::Progress(consent)).await.is_err() {
             return failed(FAILED, "nobody waits for the consent");
@@ -203,7 +215,10 @@ impl Service {
             Err(answer) => return answer,
         };
         let Some(upstream) = (self.upstreams)(&account.id) else {
-            return failed(FAILED, format!("account {id} is inactive, or its settings do not work; see waxseal check"));
+            return failed(
+                FAILED,
+                format!("account {id} is inactive, or its settings do not work; see waxseal check"),
+            );
         };
         match upstream.probe().await {
             Ok(()) => {
@@ -215,7 +230,13 @@ impl Service {
         }
     }
 
-    async fn change(&self, change: QueueChange, ids: Vec<String>, account: Option<String>, all: bool) -> Answer {
+    async fn change(
+        &self,
+        change: QueueChange,
+        ids: Vec<String>,
+        account: Option<String>,
+        all: bool,
+    ) -> Answer {
         let mut wanted = Vec::new();
         for id in &ids {
             match id.parse::<QueueId>() {
@@ -282,7 +303,10 @@ impl Service {
         let account = self.account(id)?;
         match account.login {
             Login::OAuth(_) => Ok(account),
-            _ => Err(failed(FAILED, format!("account {id} is of type {} and has no tokens", account.kind.as_str()))),
+            _ => Err(failed(
+                FAILED,
+                format!("account {id} is of type {} and has no tokens", account.kind.as_str()),
+            )),
         }
     }
 
@@ -314,9 +338,13 @@ impl Service {
             Some(TokenState::Unauthorized) => {
                 ("needs_authorization", Some(("nobody has authorized it yet".to_owned(), authorize())))
             }
-            Some(TokenState::Rejected { reason }) => ("needs_authorization", Some((reason.clone(), authorize()))),
+            Some(TokenState::Rejected { reason }) => {
+                ("needs_authorization", Some((reason.clone(), authorize())))
+            }
             _ if lane.is_some_and(|lane| lane.stopped.is_some()) => ("failing", lane_trouble),
-            Some(TokenState::Refreshing { trouble: Some(trouble) }) => ("failing", Some((trouble.clone(), None))),
+            Some(TokenState::Refreshing { trouble: Some(trouble) }) => {
+                ("failing", Some((trouble.clone(), None)))
+            }
             _ => ("ready", None),
         };
         let grant_trouble = grant.as_ref().and_then(|g| g.trouble.clone()).map(|t| (t, None));
@@ -335,7 +363,9 @@ impl Service {
             application: account.application.as_ref().map(ToString::to_string),
             state: state.to_owned(),
             token_expires_at: time(grant.as_ref().and_then(|g| g.expires_at)),
-            last_success_at: lane.and_then(|l| l.last_success_at).map(|at| Timestamp::from_millis(at).to_string()),
+            last_success_at: lane
+                .and_then(|l| l.last_success_at)
+                .map(|at| Timestamp::from_millis(at).to_string()),
             last_error,
             remedy,
             server: format!("{}:{}", account.server.host, account.server.port),

@@ -27,7 +27,8 @@ pub(super) async fn bind(settings: &[ListenerSettings]) -> anyhow::Result<Vec<Li
                 format!("{address} cannot be listened on{hint}")
             })?,
             ListenAddress::Systemd(name) => {
-                let index = names.iter().position(|passed| passed == name).filter(|index| *index < passed.len());
+                let index =
+                    names.iter().position(|passed| passed == name).filter(|index| *index < passed.len());
                 let Some(index) = index else {
                     bail!("systemd passed no socket named {name}: see FileDescriptorName= in waxseal.socket");
                 };

@@ -145,6 +145,7 @@ pub(super) fn table(accounts: Vec<AccountView>) {
         ]
     };
     let rows: Vec<_> = accounts.into_iter().map(row).collect();
-    let head = ["id", "type", "domains", "application", "state", "token expires", "last success", "last error"];
+    let head =
+        ["id", "type", "domains", "application", "state", "token expires", "last success", "last error"];
     say_table(&head, &rows);
 }

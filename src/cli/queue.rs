@@ -55,7 +55,10 @@ fn list(value: serde_json::Value) -> ExitCode {
         vec![m.id, m.state, m.account, m.from, to, m.size.to_string(), m.received_at, next, m.last_reply]
     };
     let rows: Vec<_> = messages.into_iter().map(row).collect();
-    say_table(&["id", "state", "account", "from", "to", "size", "received", "next attempt", "last reply"], &rows);
+    say_table(
+        &["id", "state", "account", "from", "to", "size", "received", "next attempt", "last reply"],
+        &rows,
+    );
     ExitCode::SUCCESS
 }
 
@@ -68,8 +71,14 @@ fn show(value: serde_json::Value) -> ExitCode {
     say(&format!(
         "id            {}\nstate         {}\naccount       {}\nfrom          <{}>\nsize          {}\nreceived      {}\n\
          next attempt  {next}\nattempts      {}\nlast reply    {}",
-        message.id, message.state, message.account, message.from, message.size, message.received_at,
-        message.attempts, message.last_reply
+        message.id,
+        message.state,
+        message.account,
+        message.from,
+        message.size,
+        message.received_at,
+        message.attempts,
+        message.last_reply
     ));
     for to in &message.to {
         say(&format!("to            <{to}>"));

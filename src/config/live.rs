@@ -44,7 +44,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// A sentence for `550 5.7.1`.
-    pub fn route(&self, application: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, String> {
+    pub fn route(
+        &self,
+        application: Option<&ApplicationId>,
+        sender: &ReversePath,
+    ) -> Result<AccountId, String> {
         self.routes.route(application, sender).map(|route| route.account).map_err(|none| none.to_string())
     }
 }

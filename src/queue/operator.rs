@@ -98,7 +98,8 @@ impl Queue {
 
     /// How many messages are in each state.
     pub fn counts(&self) -> BTreeMap<&'static str, usize> {
-        let mut counts = BTreeMap::from([("active", 0), ("deferred", 0), ("failed", 0), ("held", 0), ("queued", 0)]);
+        let mut counts =
+            BTreeMap::from([("active", 0), ("deferred", 0), ("failed", 0), ("held", 0), ("queued", 0)]);
         let state = self.state();
         for item in state.items.values() {
             let paused = state.lanes.get(&item.account).is_none_or(Lane::is_held);
