@@ -6,6 +6,9 @@
 //! text N times. `#` starts a comment. All that the client has to say is sent without waiting, in one write and
 //! then octet by octet: PIPELINING is offered, so both must read the same.
 
+// A test that fails is to say so at once.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{net::IpAddr, path::Path, sync::Arc, sync::Mutex, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;

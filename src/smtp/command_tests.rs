@@ -65,7 +65,7 @@ fn mail() {
         ("MAIL FROM:<a@b", 501),
         ("MAIL FROM:<root>", 501),
         ("MAIL FROM:<a b@x>", 501),
-        ("MAIL FROM:<a@b\r>", 501),
+        ("MAIL FROM:<a\rc@b>", 501),
         ("MAIL FROM:<jürgen@b>", 553),
         ("MAIL FROM:<a@b> SIZE=x", 501),
         ("MAIL FROM:<a@b> SIZE=", 501),

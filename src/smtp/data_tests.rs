@@ -34,8 +34,9 @@ fn stuffed(content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn what_ends_the_data_and_what_does_not() {
+    type Case = (&'static [u8], &'static [u8], Option<&'static [u8]>);
     // Wire, content, what is left over.
-    let cases: &[(&[u8], &[u8], Option<&[u8]>)] = &[
+    let cases: &[Case] = &[
         (b".\r\nQUIT\r\n", b"", Some(b"QUIT\r\n")),
         (b"a\r\n.\r\nQUIT\r\n", b"a\r\n", Some(b"QUIT\r\n")),
         (b"\r\n.\r\n", b"\r\n", Some(b"")),
