@@ -491,3 +491,26 @@ async fn the_refresher_goes_on_by_itself_and_stops_when_told() {
     assert_eq!(bench.provider.refresh_tokens(), ["r0", "r1", "r2"]);
     assert_eq!(bench.got().await, "a3");
 }
+
+#[tokio::test]
+async fn thirty_days_of_rotation_lose_no_grant() {
+    let hours = 30 * 24;
+    let script = (1..=hours).map(|hour| grants(&format!("a{hour}"), Some(&format!("r{hour}"))));
+    let bench = Bench::new(Some(stale("r0", None)), script).await;
+    let (start, hour) = (SystemTime::now(), Arc::new(std::sync::atomic::AtomicU64::new(0)));
+    let now = hour.clone();
+    let clock = Arc::new(move || start + Duration::from_secs(3600 * now.load(Ordering::SeqCst)));
+    let accounts = [account(&bench.provider, None)];
+    let mut tokens = Tokens::with_clock(bench.store.clone(), &accounts, clock.clone());
+    for at in 0..hours {
+        hour.store(at, Ordering::SeqCst);
+        // Every other day the daemon is restarted.
+        if at % 48 == 47 {
+            tokens = Tokens::with_clock(bench.store.clone(), &accounts, clock.clone());
+        }
+        let token = tokens.access_token(&id()).await.unwrap();
+        assert_eq!(token.secret.expose_secret(), format!("a{}", at + 1));
+    }
+    let asked: Vec<_> = (0..hours).map(|hour| format!("r{hour}")).collect();
+    assert_eq!(bench.provider.refresh_tokens(), asked);
+}

@@ -1,1 +1,13 @@
-//! Mail in: listeners and sessions.
+//! Mail in: listeners and sessions (steps 1 to 9 of a message's path).
+
+mod adapter;
+mod conversation;
+mod gate;
+mod input;
+mod listener;
+mod receive;
+mod session;
+
+pub use gate::{Gate, Peer, Sink};
+pub use listener::{Admission, Listener};
+pub use session::serve;

@@ -1,1 +1,113 @@
-//! Trace fields.
+//! Trace fields (RFC 5321 §4.4) and what a relay adds to a header section that lacks it (RFC 6409 §8).
+
+mod date;
+mod header;
+
+pub use date::Rfc5322Date;
+pub use header::HeaderScan;
+
+use super::QueueId;
+use std::{fmt::Write, time::SystemTime};
+
+/// Everything that goes into the `Received` field.
+#[derive(Debug)]
+pub struct Trace<'a> {
+    /// What the client called itself; whatever it was.
+    pub client_name: &'a str,
+    /// The client's address as an address literal without brackets: `192.0.2.1`, `IPv6:2001:db8::1`.
+    pub client_address: &'a str,
+    /// This host.
+    pub hostname: &'a str,
+    /// Whether the client said EHLO.
+    pub esmtp: bool,
+    /// The message.
+    pub id: QueueId,
+    /// When the message came.
+    pub at: SystemTime,
+}
+
+impl Trace<'_> {
+    /// What goes before the first octet of a message that `scan` has seen the header section of: `Received`, then
+    /// `Date` and `Message-ID` where missing, then an empty line where there is no header section at all.
+    pub fn prefix(&self, scan: &HeaderScan) -> String {
+        let mut out = String::with_capacity(320);
+        let date = Rfc5322Date(self.at);
+        let protocol = if self.esmtp { "ESMTP" } else { "SMTP" };
+        let hostname = word(self.hostname);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            out,
+            "Received: from {} ([{}])\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
+            word(self.client_name),
+            self.client_address,
+            self.id,
+        );
+        if !scan.has_date() {
+            let _ = write!(out, "Date: {date}\r\n");
+        }
+        if !scan.has_message_id() {
+            let _ = write!(out, "Message-ID: <{}@{hostname}>\r\n", self.id);
+        }
+        if scan.needs_empty_line() {
+            out.push_str("\r\n");
+        }
+        out
+    }
+}
+
+/// A client's own words, made fit for a header field: what is no part of a host name or address literal is `?`.
+fn word(text: &str) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() || ".-_:[]".contains(c) { c } else { '?' };
+    let word: String = text.chars().take(255).map(clean).collect();
+    if word.is_empty() { "unknown".to_owned() } else { word }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn prefix(content: &[u8], client_name: &str) -> String {
+        let mut scan = HeaderScan::default();
+        scan.advance(content);
+        let trace = Trace {
+            client_name,
+            client_address: "127.0.0.1",
+            hostname: "relay.example.com",
+            esmtp: true,
+            id: QueueId::from_number(7),
+            at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
+        };
+        trace.prefix(&scan)
+    }
+
+    const RECEIVED: &str = "Received: from app ([127.0.0.1])\r\n\tby relay.example.com (waxseal) with ESMTP id \
+        0000000000007;\r\n\tSun, 23 Nov 2025 23:23:08 +0000\r\n";
+    const DATE: &str = "Date: Sun, 23 Nov 2025 23:23:08 +0000\r\n";
+    const MESSAGE_ID: &str = "Message-ID: <0000000000007@relay.example.com>\r\n";
+
+    #[test]
+    fn only_what_is_missing_is_added() {
+        let cases: &[(&str, &[&str])] = &[
+            ("Date: x\r\nMessage-ID: y\r\n\r\n", &[RECEIVED]),
+            ("date : x\r\nSubject: s\r\n\r\n", &[RECEIVED, MESSAGE_ID]),
+            ("MESSAGE-ID: y\r\n\r\nDate: in the body\r\n", &[RECEIVED, DATE]),
+            ("Subject: s\r\n Date: folded\r\n\r\n", &[RECEIVED, DATE, MESSAGE_ID]),
+            ("\r\nbody only\r\n", &[RECEIVED, DATE, MESSAGE_ID]),
+            ("no header at all\r\n", &[RECEIVED, DATE, MESSAGE_ID, "\r\n"]),
+            ("", &[RECEIVED, DATE, MESSAGE_ID, "\r\n"]),
+        ];
+        for (content, wanted) in cases {
+            assert_eq!(prefix(content.as_bytes(), "app"), wanted.concat(), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn the_clients_name_cannot_write_header_fields() {
+        let text = prefix(b"Date: x\r\nMessage-ID: y\r\n\r\n", "a\r\nBcc: x) (\u{fc}\0");
+        assert!(text.starts_with("Received: from a??Bcc:?x????? ([127.0.0.1])\r\n"), "{text}");
+        assert_eq!(text.lines().count(), 3);
+        assert!(prefix(b"", "").starts_with("Received: from unknown ([127.0.0.1])\r\n"));
+        assert!(prefix(b"", &"x".repeat(5000)).lines().all(|line| line.len() < 998));
+    }
+}

@@ -1,0 +1,144 @@
+//! samotop's session behind ours: its context and typed store, its extension set, and its dispatch of parsers and
+//! actions with a queue of replies. No other file names samotop.
+
+use super::{
+    Gate, Peer,
+    conversation::{Conversation, Next},
+};
+use crate::{
+    mail::Reply,
+    smtp::{Command, command},
+};
+use samotop_core::{
+    common::S1Fut,
+    smtp::{Action, DriverControl, Interpret, Interpretter, ParseResult, Parser, SmtpContext, SmtpSession},
+};
+use std::{fmt::Write, future::ready, marker::PhantomData, sync::Arc};
+
+/// What EHLO offers besides SIZE, in the order in which it is shown.
+const EXTENSIONS: [&str; 3] = ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"];
+
+/// A line as understood, or what to answer in its place.
+#[derive(Debug)]
+struct Heard(Result<Command, Reply>);
+
+/// Our grammar as a samotop parser. The driver hands over one line at a time, so all input is used up.
+#[derive(Debug)]
+struct Grammar;
+
+impl Parser<Heard> for Grammar {
+    fn parse(&self, input: &[u8], _state: &SmtpContext) -> ParseResult<Heard> {
+        Ok((input.len(), Heard(command::parse(input))))
+    }
+}
+
+/// Our conversation as a samotop action.
+struct Answer<G>(PhantomData<fn() -> G>);
+
+impl<G> std::fmt::Debug for Answer<G> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+impl<G: Gate> Action<Heard> for Answer<G> {
+    fn apply<'a, 's, 'f>(&'a self, heard: Heard, state: &'s mut SmtpContext) -> S1Fut<'f, ()>
+    where
+        'a: 'f,
+        's: 'f,
+    {
+        let offered = matches!(heard.0, Ok(Command::Ehlo(_))).then(|| offered(&state.session));
+        if let Some(conversation) = state.get_mut::<Conversation<G>>() {
+            let (reply, next) = conversation.answer(heard.0, |size| {
+                let mut lines = offered.unwrap_or_default();
+                // Writing to a String cannot fail.
+                let _ = write!(lines, "SIZE {size}");
+                lines
+            });
+            say(&mut state.session, &reply);
+            match next {
+                Next::Command => {}
+                Next::Data => state.session.mode = Some(SmtpSession::DATA_MODE),
+                Next::Close | Next::Abandon => state.session.say(DriverControl::Shutdown),
+            }
+            state.set(next);
+        }
+        Box::pin(ready(()))
+    }
+}
+
+fn offered(session: &SmtpSession) -> String {
+    let mut lines = String::new();
+    for extension in EXTENSIONS.iter().filter_map(|code| session.extensions.get_string(code)) {
+        lines.push_str(extension);
+        lines.push('\n');
+    }
+    lines
+}
+
+fn say(session: &mut SmtpSession, reply: &Reply) {
+    let mut octets = Vec::with_capacity(64);
+    reply.write_to(&mut octets);
+    session.say(DriverControl::Response(octets));
+}
+
+/// One session's half of samotop.
+pub(super) struct Talk<G> {
+    context: SmtpContext,
+    dispatch: Interpretter,
+    gate: PhantomData<fn() -> G>,
+}
+
+impl<G: Gate> Talk<G> {
+    pub(super) fn new(gate: Arc<G>, peer: Peer) -> Self {
+        let mut context = SmtpContext::default();
+        for extension in EXTENSIONS {
+            context.session.extensions.enable_string(extension, extension);
+        }
+        context.set(Conversation::new(gate, peer));
+        let dispatch =
+            Interpretter::default().parse::<Heard>().with(Grammar).and_apply(Answer::<G>(PhantomData));
+        Self { context, dispatch, gate: PhantomData }
+    }
+
+    /// Answers a line without its end; replies are appended to `out`.
+    pub(super) async fn hear(&mut self, line: &[u8], out: &mut Vec<u8>) -> Next {
+        self.context.session.input.clear();
+        self.context.session.input.extend_from_slice(line);
+        // Our parser takes every input: there is nothing here that could fail.
+        let _ = self.dispatch.interpret(&mut self.context).await;
+        self.drain(out)
+    }
+
+    /// Answers what never became a line.
+    pub(super) fn complain(&mut self, complaint: Reply, out: &mut Vec<u8>) -> Next {
+        let Some(conversation) = self.conversation() else { return Next::Abandon };
+        let (reply, next) = conversation.answer(Err(complaint), |_| String::new());
+        reply.write_to(out);
+        next
+    }
+
+    /// Our own state, in samotop's typed store.
+    pub(super) fn conversation(&mut self) -> Option<&mut Conversation<G>> {
+        self.context.get_mut()
+    }
+
+    fn drain(&mut self, out: &mut Vec<u8>) -> Next {
+        let mut next = Next::Command;
+        for control in self.context.session.output.drain(..) {
+            match control {
+                DriverControl::Response(octets) => out.extend_from_slice(&octets),
+                DriverControl::Shutdown => next = Next::Close,
+                // STARTTLS is not offered and so never said.
+                DriverControl::StartTls => next = Next::Abandon,
+            }
+        }
+        if self.context.session.mode.take().is_some() {
+            next = Next::Data;
+        }
+        if next == Next::Close && self.context.get() == Some(&Next::Abandon) {
+            next = Next::Abandon;
+        }
+        next
+    }
+}

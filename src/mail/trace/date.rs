@@ -1,0 +1,69 @@
+//! Dates as in header fields (RFC 5322 §3.3).
+
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Displays an instant as `Sun, 23 Nov 2025 23:23:08 +0000`. Instants before 1970 are shown as 1970.
+#[derive(Debug, Clone, Copy)]
+pub struct Rfc5322Date(pub SystemTime);
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+
+/// Days in 400 years of the Gregorian calendar, after which it repeats.
+const ERA: u64 = 146_097;
+
+impl fmt::Display for Rfc5322Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        let (year, month, day) = civil(days);
+        write!(
+            f,
+            "{}, {day} {} {year:04} {:02}:{:02}:{:02} +0000",
+            DAYS[(days % 7) as usize],
+            MONTHS[month],
+            second / 3600,
+            second / 60 % 60,
+            second % 60,
+        )
+    }
+}
+
+/// Year, month from 0 and day from 1 of a day counted from 1970-01-01.
+fn civil(days: u64) -> (u64, usize, u64) {
+    // Years are counted from the first of March: the leap day is then the last of its year and disturbs nothing.
+    let days = days + 719_468;
+    let (era, day) = (days / ERA, days % ERA);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 2, 0) } else { (month - 10, 1) };
+    (era * 400 + year + carry, month as usize, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates() {
+        let cases = [
+            (0, "Thu, 1 Jan 1970 00:00:00 +0000"),
+            (951_782_399, "Mon, 28 Feb 2000 23:59:59 +0000"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000"),
+            (951_868_800, "Wed, 1 Mar 2000 00:00:00 +0000"),
+            (1_763_940_188, "Sun, 23 Nov 2025 23:23:08 +0000"),
+            (1_767_225_599, "Wed, 31 Dec 2025 23:59:59 +0000"),
+            (4_107_542_400, "Mon, 1 Mar 2100 00:00:00 +0000"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(Rfc5322Date(UNIX_EPOCH + Duration::from_secs(seconds)).to_string(), text);
+        }
+    }
+}

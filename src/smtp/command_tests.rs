@@ -1,0 +1,117 @@
+use super::*;
+use proptest::prelude::*;
+
+#[test]
+fn verbs() {
+    let cases: &[(&str, Result<Command, u16>)] = &[
+        ("EHLO my_pc", Ok(Command::Ehlo("my_pc".into()))),
+        ("ehlo", Ok(Command::Ehlo(String::new()))),
+        ("HELO two words ", Ok(Command::Helo("two words".into()))),
+        ("data", Ok(Command::Data)),
+        ("DATA ", Ok(Command::Data)),
+        ("DATA now", Err(501)),
+        ("RSET", Ok(Command::Rset)),
+        ("QUIT", Ok(Command::Quit)),
+        ("NOOP whatever", Ok(Command::Noop)),
+        ("VRFY root", Ok(Command::Vrfy)),
+        ("HELP", Ok(Command::Help)),
+        ("EXPN staff", Err(502)),
+        ("TURN", Err(502)),
+        ("STARTTLS", Err(502)),
+        ("GET / HTTP/1.1", Ok(Command::Http)),
+        ("", Err(500)),
+        ("XYZZY", Err(500)),
+        ("ABCDEFGHIJ", Err(500)),
+    ];
+    for (line, wanted) in cases {
+        assert_eq!(parse(line.as_bytes()).map_err(|r| r.code()), *wanted, "{line:?}");
+    }
+}
+
+/// The path, the size and whether the body is 8-bit; or the code.
+fn read_mail(line: &str) -> Result<(String, Option<u64>, bool), u16> {
+    match parse(line.as_bytes()) {
+        Ok(Command::Mail(m)) => Ok((m.reverse_path.to_string(), m.size, m.body == BodyType::EightBitMime)),
+        Ok(other) => panic!("{line:?} is {other:?}"),
+        Err(reply) => Err(reply.code()),
+    }
+}
+
+#[test]
+fn mail() {
+    let good: &[(&str, &str, Option<u64>, bool)] = &[
+        ("MAIL FROM:<a@b.example>", "a@b.example", None, false),
+        ("mail from: <a@b> ", "a@b", None, false),
+        ("MAIL FROM : < a@b >", "a@b", None, false),
+        ("MAIL FROM:a@b", "a@b", None, false),
+        ("MAIL FROM:a@b SIZE=10", "a@b", Some(10), false),
+        ("MAIL FROM:<>", "", None, false),
+        ("MAIL FROM:<@x,@y:a@b>", "a@b", None, false),
+        ("MAIL FROM:<@[IPv6:::1]:a@b>", "a@b", None, false),
+        ("MAIL FROM:<\"a > b\"@x> BODY=8BITMIME", "\"a > b\"@x", None, true),
+        ("MAIL FROM:<a@[IPv6:::1]>", "a@[IPv6:::1]", None, false),
+        ("MAIL FROM:<a@b> size=99999999999999999999 body=7bit", "a@b", Some(u64::MAX), false),
+        ("MAIL FROM:<a@b> AUTH=<>", "a@b", None, false),
+    ];
+    for (line, path, size, eight) in good {
+        assert_eq!(read_mail(line), Ok((path.to_string(), *size, *eight)), "{line:?}");
+    }
+    let bad = [
+        ("MAIL", 501),
+        ("MAIL a@b", 501),
+        ("MAIL FROM", 501),
+        ("MAIL FROM:", 501),
+        ("MAIL TO:<a@b>", 501),
+        ("MAIL FROM:<a@b", 501),
+        ("MAIL FROM:<root>", 501),
+        ("MAIL FROM:<a b@x>", 501),
+        ("MAIL FROM:<a\rc@b>", 501),
+        ("MAIL FROM:<jürgen@b>", 553),
+        ("MAIL FROM:<a@b> SIZE=x", 501),
+        ("MAIL FROM:<a@b> SIZE=", 501),
+        ("MAIL FROM:<a@b> BODY=BINARYMIME", 501),
+        ("MAIL FROM:<a@b> SMTPUTF8", 555),
+        ("MAIL FROM:<a@b> RET=HDRS", 555),
+    ];
+    for (line, code) in bad {
+        assert_eq!(read_mail(line), Err(code), "{line:?}");
+    }
+    assert_eq!(parse(b"MAIL FROM:<j\xfcrgen@b>").map_err(|r| r.code()), Err(553));
+}
+
+#[test]
+fn rcpt() {
+    let cases = [
+        ("RCPT TO:<a@b>", Ok("a@b")),
+        ("rcpt to: a@b", Ok("a@b")),
+        ("RCPT TO:<PostMaster>", Ok("postmaster")),
+        ("RCPT TO:<@x:a@b>", Ok("a@b")),
+        ("RCPT TO:<>", Err(501)),
+        ("RCPT TO:<nobody>", Err(501)),
+        ("RCPT FROM:<a@b>", Err(501)),
+        ("RCPT TO:<a@b> NOTIFY=NEVER", Err(555)),
+    ];
+    for (line, wanted) in cases {
+        let got = match parse(line.as_bytes()) {
+            Ok(Command::Rcpt(path)) => Ok(path.to_string()),
+            Ok(other) => panic!("{line:?} is {other:?}"),
+            Err(reply) => Err(reply.code()),
+        };
+        assert_eq!(got, wanted.map(str::to_owned), "{line:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_parser_is_total(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&line);
+    }
+
+    #[test]
+    fn the_parser_is_total_behind_a_verb(
+        verb in "(MAIL FROM:|RCPT TO:|EHLO|DATA)[ <\"@\\\\]{0,4}",
+        rest in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let _ = parse(&[verb.as_bytes(), &rest].concat());
+    }
+}

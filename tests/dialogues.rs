@@ -1,0 +1,288 @@
+//! Runs every `tests/dialogues/*.txt`: what a client sends, what it gets to read, and what was committed.
+//!
+//! A line is `C: octets` (CRLF is added), `C+ octets` (nothing is added), `S: reply line` (`*` stands for anything
+//! up to the end), `Q: octets` (content committed, without the trace field, an added Date shown as NOW) or `X` (the
+//! server closes, although the client would go on). Escapes are `\r \n \t \\ \xNN` and `\*N{text}`, the
+//! text N times. `#` starts a comment. All that the client has to say is sent without waiting, in one write and
+//! then octet by octet: PIPELINING is offered, so both must read the same.
+
+// A test that fails is to say so at once.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{net::IpAddr, path::Path, sync::Arc, sync::Mutex, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+use waxseal::{
+    account::{AccountId, ApplicationId},
+    config::Limits,
+    inbound::{Gate, Peer, Sink, serve},
+    mail::{Content, EnhancedCode, QueueId, Reply, ReversePath},
+    queue::{CommitError, Receipt},
+};
+
+type Queue = Arc<Mutex<Vec<Vec<u8>>>>;
+
+struct FakeGate {
+    queue: Queue,
+}
+
+struct FakeSink {
+    octets: Vec<u8>,
+    queue: Queue,
+}
+
+impl Gate for FakeGate {
+    type Sink = FakeSink;
+
+    fn hostname(&self) -> Arc<str> {
+        "relay.test".into()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            message_size: 400_000,
+            recipients: 2,
+            connections: 10,
+            connections_per_client: 10,
+            command_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(600),
+        }
+    }
+
+    fn application(&self, _: usize, _: IpAddr) -> Option<ApplicationId> {
+        None
+    }
+
+    fn route(&self, _: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, Reply> {
+        match sender.mailbox().map(|m| m.domain().ascii()) {
+            None | Some("example.com") => Ok(AccountId::new("main")),
+            Some(domain) => Err(Reply::new(550, EnhancedCode(5, 7, 1), format!("no account for {domain}"))),
+        }
+    }
+
+    fn has_room(&self, size: Option<u64>) -> bool {
+        size != Some(123_456)
+    }
+
+    fn begin(&self) -> FakeSink {
+        FakeSink { octets: Vec::new(), queue: Arc::clone(&self.queue) }
+    }
+}
+
+impl Sink for FakeSink {
+    fn id(&self) -> QueueId {
+        QueueId::from_number(7)
+    }
+
+    async fn write(&mut self, octets: &[u8]) -> Result<(), CommitError> {
+        self.octets.extend_from_slice(octets);
+        Ok(())
+    }
+
+    async fn commit(self, _: Receipt) -> Result<QueueId, CommitError> {
+        let content = Content::new(self.octets.clone().into()).expect("content is canonical");
+        assert!(content.octets().starts_with(b"Received: from "));
+        self.queue.lock().unwrap().push(self.octets);
+        Ok(QueueId::from_number(7))
+    }
+}
+
+fn peer() -> Peer {
+    Peer { client: IpAddr::from([127, 0, 0, 1]), listener: 0, listener_name: "test".into() }
+}
+
+/// A session on a duplex stream, and the queue behind it.
+fn start(shutdown: &CancellationToken) -> (tokio::io::DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+    let queue = Queue::default();
+    let gate = Arc::new(FakeGate { queue: Arc::clone(&queue) });
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    let session = tokio::spawn(serve(server, gate, peer(), shutdown.clone()));
+    (client, queue, session)
+}
+
+#[derive(Default)]
+struct Script {
+    sent: Vec<u8>,
+    replies: Vec<String>,
+    committed: Vec<Vec<u8>>,
+    closed: bool,
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find('\\') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        let escape = &rest[at + 1..];
+        let (octets, used) = match escape.as_bytes()[0] {
+            b'r' => (vec![b'\r'], 1),
+            b'n' => (vec![b'\n'], 1),
+            b't' => (vec![b'\t'], 1),
+            b'x' => (vec![u8::from_str_radix(&escape[1..3], 16).expect("two hex digits")], 3),
+            b'*' => {
+                let (open, close) = (escape.find('{').expect("{"), escape.find('}').expect("}"));
+                let times = escape[1..open].parse().expect("a number");
+                (unescape(&escape[open + 1..close]).repeat(times), close + 1)
+            }
+            other => (vec![other], 1),
+        };
+        out.extend(octets);
+        rest = &escape[used..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
+fn read(path: &Path) -> Script {
+    let mut script = Script::default();
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        let (kind, text) = line.split_at(line.len().min(3));
+        match kind.trim_end() {
+            "C:" => {
+                script.sent.extend(unescape(text));
+                script.sent.extend_from_slice(b"\r\n");
+            }
+            "C+" => script.sent.extend(unescape(text)),
+            "S:" => script.replies.push(text.to_owned()),
+            "Q:" => script.committed.push(unescape(text)),
+            "X" => script.closed = true,
+            kind => assert!(kind.is_empty() || kind.starts_with('#'), "{}: {line}", path.display()),
+        }
+    }
+    script
+}
+
+/// Without the `Received` field, and with `NOW` for a date that was added: both differ from run to run.
+fn without_trace(content: &[u8]) -> Vec<u8> {
+    let text = content.splitn(4, |b| *b == b'\n').nth(3).expect("three lines of Received");
+    match memchr::memmem::find(text, b" +0000\r\n") {
+        Some(end) if text.starts_with(b"Date: ") => [b"Date: NOW\r\n", &text[end + 8..]].concat(),
+        _ => text.to_vec(),
+    }
+}
+
+async fn play(path: &Path, piece: usize) {
+    let script = read(path);
+    let (client, queue, session) = start(&CancellationToken::new());
+    let (mut from_server, mut to_server) = tokio::io::split(client);
+    let sent = script.sent.clone();
+    let closed = script.closed;
+    let sender = tokio::spawn(async move {
+        for octets in sent.chunks(piece) {
+            // A server that closed the connection reads no more: the replies tell whether it should have.
+            if to_server.write_all(octets).await.is_err() {
+                return None;
+            }
+        }
+        if !closed {
+            let _ = to_server.shutdown().await;
+        }
+        // Kept open: a server that should close has to do so by itself.
+        if closed { Some(to_server) } else { None }
+    });
+    let mut got = Vec::new();
+    from_server.read_to_end(&mut got).await.unwrap();
+    drop((sender.await.unwrap(), from_server));
+    session.await.unwrap();
+    let (name, got) = (path.display(), String::from_utf8(got).unwrap());
+    let lines: Vec<&str> = got.split_terminator("\r\n").collect();
+    for (i, wanted) in script.replies.iter().enumerate() {
+        let line = lines.get(i).copied().unwrap_or("(nothing)");
+        let same = match wanted.strip_suffix('*') {
+            Some(start) => line.starts_with(start),
+            None => line == wanted,
+        };
+        assert!(same, "{name}, pieces of {piece}: reply {} is\n  {line}\nnot\n  {wanted}\nin\n{got}", i + 1);
+    }
+    assert_eq!(lines.len(), script.replies.len(), "{name}, pieces of {piece}: too many replies in\n{got}");
+    let committed: Vec<String> =
+        queue.lock().unwrap().iter().map(|c| without_trace(c).escape_ascii().to_string()).collect();
+    let wanted: Vec<String> = script.committed.iter().map(|c| c.escape_ascii().to_string()).collect();
+    assert_eq!(committed, wanted, "{name}, pieces of {piece}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "txt"));
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        play(&path, usize::MAX).await;
+        play(&path, 1).await;
+    }
+}
+
+const START: &[u8] = b"EHLO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nDATA\r\n";
+
+/// Reads until `text` has come.
+async fn expect(client: &mut tokio::io::DuplexStream, text: &str) -> String {
+    let mut got = Vec::new();
+    while !String::from_utf8_lossy(&got).contains(text) {
+        assert!(client.read_buf(&mut got).await.unwrap() > 0, "{}", String::from_utf8_lossy(&got));
+    }
+    String::from_utf8(got).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_inside_data_leaves_nothing() {
+    let (mut client, queue, session) = start(&CancellationToken::new());
+    client.write_all(START).await.unwrap();
+    client.write_all(b"Subject: half\r\n\r\nbody\r\n").await.unwrap();
+    expect(&mut client, "354 ").await;
+    drop(client);
+    session.await.unwrap();
+    assert!(queue.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_told_so_and_closed() {
+    let (mut client, _, session) = start(&CancellationToken::new());
+    expect(&mut client, "421 4.4.2 ").await;
+    drop(client);
+    session.await.unwrap();
+
+    let (mut client, queue, session) = start(&CancellationToken::new());
+    client.write_all(START).await.unwrap();
+    expect(&mut client, "421 4.4.2 ").await;
+    drop(client);
+    session.await.unwrap();
+    assert!(queue.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dribbling_octets_does_not_put_the_deadline_off() {
+    let (mut client, _, _session) = start(&CancellationToken::new());
+    expect(&mut client, "220 ").await;
+    for _ in 0..4 {
+        client.write_all(b"N").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(74)).await;
+    }
+    let before = tokio::time::Instant::now();
+    expect(&mut client, "421 4.4.2 ").await;
+    assert!(before.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_closes_idle_sessions_and_lets_content_come_to_its_end() {
+    let shutdown = CancellationToken::new();
+    let (mut idle, _, idle_session) = start(&shutdown);
+    let (mut busy, queue, busy_session) = start(&shutdown);
+    let (mut stuck, _, _stuck_session) = start(&shutdown);
+    expect(&mut idle, "220 ").await;
+    for client in [&mut busy, &mut stuck] {
+        client.write_all(START).await.unwrap();
+        expect(client, "354 ").await;
+    }
+    shutdown.cancel();
+    expect(&mut idle, "421 4.3.2 ").await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    busy.write_all(b"Subject: x\r\n\r\nx\r\n.\r\n").await.unwrap();
+    let text = expect(&mut busy, "421 4.3.2 ").await;
+    assert!(text.starts_with("250 2.0.0 queued as "), "{text}");
+    assert_eq!(queue.lock().unwrap().len(), 1);
+    expect(&mut stuck, "421 4.3.2 ").await;
+    drop((idle, busy));
+    idle_session.await.unwrap();
+    busy_session.await.unwrap();
+}
