@@ -7,7 +7,7 @@ mod upstreams;
 use crate::{
     admin::{self, Health, Service},
     config::{Config, LiveConfig, Snapshot, load_from_process_env},
-    inbound::{Admission, Listener},
+    inbound::Admission,
     oauth::{self, Tokens},
     queue::Queue,
     store,
