@@ -1,5 +1,6 @@
 //! `waxseal check`: reads the configuration and says what it means.
 
+use super::output::refuse;
 use crate::{
     account::{Account, Login, Mechanism, SecurityMode},
     config::{Loaded, load_explained, process_env, show_duration, show_size},
@@ -23,10 +24,7 @@ pub fn check(path: Option<&Path>, json: bool) -> ExitCode {
             let _ = io::stdout().lock().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Err(errors) => {
-            let _ = writeln!(io::stderr().lock(), "{errors}");
-            ExitCode::from(EX_CONFIG)
-        }
+        Err(errors) => refuse(&errors),
     }
 }
 

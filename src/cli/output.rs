@@ -1,5 +1,7 @@
 //! Printing: aligned tables in a terminal, tab-separated lines in a pipe, JSON where asked.
 
+use super::check::EX_CONFIG;
+use crate::config::ConfigErrors;
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
@@ -13,6 +15,13 @@ pub(super) fn say(text: &str) {
 /// Says what went wrong.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "waxseal: {text}");
+}
+
+/// Says what is wrong with the configuration, each line beginning with file:line:column as compilers and editors have
+/// it, and gives the exit code for that.
+pub(super) fn refuse(errors: &ConfigErrors) -> ExitCode {
+    let _ = writeln!(io::stderr().lock(), "{errors}");
+    ExitCode::from(EX_CONFIG)
 }
 
 /// Prints JSON for programs.
