@@ -38,8 +38,8 @@ pub type Reload = Arc<dyn Fn() -> ReloadFuture + Send + Sync>;
 /// Whether mail can come in and be kept, with the reasons where not.
 pub type Health = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// The upstream of an account, for tests of it.
-pub type UpstreamOf = Arc<dyn Fn(&AccountId) -> Option<Arc<Upstream>> + Send + Sync>;
+/// The upstream of an account: `Err` says why an active one has none, `None` is an inactive one.
+pub type UpstreamOf = Arc<dyn Fn(&AccountId) -> Option<Result<Arc<Upstream>, String>> + Send + Sync>;
 
 /// Everything that operators can ask for.
 pub struct Service {
@@ -217,11 +217,10 @@ impl Service {
             Ok(account) => account,
             Err(answer) => return answer,
         };
-        let Some(upstream) = (self.upstreams)(&account.id) else {
-            return failed(
-                FAILED,
-                format!("account {id} is inactive, or its settings do not work; see waxseal check"),
-            );
+        let upstream = match (self.upstreams)(&account.id) {
+            Some(Ok(upstream)) => upstream,
+            Some(Err(error)) => return failed(CONFIGURATION, format!("account {id}: {error}")),
+            None => return failed(FAILED, format!("account {id} is inactive: set active = true and reload")),
         };
         match upstream.probe().await {
             Ok(()) => {

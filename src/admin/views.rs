@@ -28,8 +28,10 @@ impl Service {
         let grant = account.oauth().and_then(|_| self.tokens.status(&account.id));
         let authorize = || Some(format!("run `waxseal account authorize {}`", account.id));
         let lane_trouble = lane.and_then(|lane| lane.trouble.clone().map(|t| (t, lane.remedy.clone())));
+        let unusable = (self.upstreams)(&account.id).and_then(Result::err).map(|error| (error, None));
         let (state, trouble) = match grant.as_ref().map(|grant| &grant.state) {
             _ if !account.active => ("inactive", None),
+            _ if unusable.is_some() => ("failing", unusable),
             Some(TokenState::Unauthorized) => {
                 ("needs_authorization", Some(("nobody has authorized it yet".to_owned(), authorize())))
             }

@@ -1,9 +1,13 @@
 //! Printing: aligned tables in a terminal, tab-separated lines in a pipe, JSON where asked.
 
+use crate::config::ConfigErrors;
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
+
+/// `EX_CONFIG` of sysexits.h: the configuration is wrong.
+const EX_CONFIG: u8 = 78;
 
 /// Prints a line. A closed pipe (`waxseal queue list | head`) is no failure.
 pub(super) fn say(text: &str) {
@@ -13,6 +17,12 @@ pub(super) fn say(text: &str) {
 /// Says what went wrong.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "waxseal: {text}");
+}
+
+/// Says what is wrong with the configuration, as it is: every message names its file. Exit code 78.
+pub(super) fn complain_of_config(errors: &ConfigErrors) -> ExitCode {
+    let _ = writeln!(io::stderr().lock(), "{errors}");
+    ExitCode::from(EX_CONFIG)
 }
 
 /// Prints JSON for programs.
