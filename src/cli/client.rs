@@ -2,7 +2,7 @@
 
 use crate::{
     admin::protocol::{Answer, Request},
-    cli::output::{complain, refuse},
+    cli::output::{complain, complain_of_config},
     config::load_from_process_env,
 };
 use std::{
@@ -26,7 +26,7 @@ pub(super) fn ask(
 ) -> Result<serde_json::Value, ExitCode> {
     let state_dir = match load_from_process_env(config) {
         Ok(config) => config.state_dir,
-        Err(errors) => return Err(refuse(&errors)),
+        Err(errors) => return Err(complain_of_config(&errors)),
     };
     let path = state_dir.join("control.sock");
     let down = |error: std::io::Error| {
