@@ -13,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    House, PATIENCE, Provider, Running, until, waxseal,
+    House, PATIENCE, Provider, Running,
     client::{message, submit},
+    until, waxseal,
 };
 use waxseal::sandbox::SandboxOptions;
 
@@ -70,7 +71,11 @@ fn a_rotated_token_survives_kill_9_at_its_first_use() {
         submit(house.smtp, SENDER, &message(&format!("round-{round}"))).unwrap();
         until("this round's message", || {
             let subject = format!("Subject: round-{round}\r\n");
-            provider.received().iter().any(|m| String::from_utf8_lossy(&m.octets).contains(&subject)).then_some(())
+            provider
+                .received()
+                .iter()
+                .any(|m| String::from_utf8_lossy(&m.octets).contains(&subject))
+                .then_some(())
         });
         daemon.kill();
         assert_eq!(provider.grants().token_requests(), asked + 1, "{}", house.log());
@@ -86,18 +91,20 @@ fn killed_in_mid_flight_a_grace_period_saves_the_grant() {
     let (provider, house) = scene(Duration::from_secs(600));
     let rounds = 10;
     let mut in_the_window = 0;
-    for _ in 0..rounds {
+    for round in 0..rounds {
         let mut daemon = house.serve();
-        let (asked, saved) = (provider.grants().token_requests(), house.log().matches("token refreshed").count());
+        let (asked, saved) =
+            (provider.grants().token_requests(), house.log().matches("token refreshed").count());
         let mut refresh = waxseal();
         refresh.args(["account", "refresh", "support", "--config"]).arg(house.config());
         let mut refresh = Running(refresh.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        // As close behind the request as polling gets.
+        // As close behind the request as polling gets, then a little later every time.
         let deadline = Instant::now() + PATIENCE;
         while provider.grants().token_requests() == asked {
             assert!(Instant::now() < deadline, "no token request");
             std::thread::yield_now();
         }
+        std::thread::sleep(Duration::from_millis(3 * round));
         daemon.kill();
         refresh.wait();
         in_the_window += usize::from(house.log().matches("token refreshed").count() == saved);

@@ -183,7 +183,8 @@ fn accounts_are_chosen_by_application_and_inactive_ones_passed_over() {
     let general = house.basic(&provider, "general", "example.com");
     let tickets = house.basic(&provider, "tickets", "example.com") + "application = \"ticketing\"\n";
     let asleep = house.basic(&provider, "asleep", "asleep.example") + "active = false\n";
-    let rest = format!("[application.ticketing]\nclients = [\"127.0.0.2\"]\n\n{general}\n{tickets}\n{asleep}");
+    let rest =
+        format!("[application.ticketing]\nclients = [\"127.0.0.2\"]\n\n{general}\n{tickets}\n{asleep}");
     house.configure(&rest);
     let daemon = house.serve();
     submit(house.smtp, SENDER, &message("to-general")).unwrap();
@@ -196,7 +197,10 @@ fn accounts_are_chosen_by_application_and_inactive_ones_passed_over() {
     let refused = client.command("MAIL FROM:<x@asleep.example>").unwrap();
     assert!(refused.starts_with("550 5.7.1 ") && refused.contains("asleep.example"), "{refused}");
     let refused = client.command("MAIL FROM:<x@Nobody.example>").unwrap();
-    assert!(refused.starts_with("550 5.7.1 ") && refused.to_lowercase().contains("nobody.example"), "{refused}");
+    assert!(
+        refused.starts_with("550 5.7.1 ") && refused.to_lowercase().contains("nobody.example"),
+        "{refused}"
+    );
     // The session goes on, and its next message does too.
     client.send(SENDER, "someone@example.org", &message("after-a-refusal")).unwrap();
     provider.arrivals(2);

@@ -3,13 +3,7 @@
 
 mod support;
 
-use std::{
-    fs,
-    io::Read,
-    net::TcpStream,
-    path::PathBuf,
-    process::Stdio,
-};
+use std::{fs, io::Read, net::TcpStream, path::PathBuf, process::Stdio};
 use support::{House, Running, run, until, waxseal};
 
 /// `EX_CONFIG` of sysexits.h.
@@ -31,8 +25,7 @@ fn every_wrong_file_ends_serve_and_check_with_its_exact_message_and_78() {
         for command in ["serve", "check"] {
             let scratch = tempfile::tempdir().unwrap();
             let state = scratch.path().join("state");
-            let ran =
-                run(waxseal().env("STATE_DIRECTORY", &state).args([command, "--config"]).arg(file));
+            let ran = run(waxseal().env("STATE_DIRECTORY", &state).args([command, "--config"]).arg(file));
             let what = format!("{command} {}", file.display());
             assert_eq!((ran.code, ran.stderr.as_str()), (EX_CONFIG, want.as_str()), "{what}");
             assert_eq!(ran.stdout, "", "{what}");

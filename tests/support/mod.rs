@@ -1,6 +1,11 @@
 //! The real binary on loopback: a house with its configuration and state, the daemon in it, its command line.
 #![allow(dead_code, reason = "every test binary takes what it needs")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what is wrong by panicking"
+)]
 
 pub mod browser;
 pub mod client;
