@@ -25,6 +25,18 @@ pub(super) fn complain_of_config(errors: &ConfigErrors) -> ExitCode {
     ExitCode::from(EX_CONFIG)
 }
 
+/// Octets for people: `28.6 MiB`.
+pub(super) fn people_size(octets: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut size = octets as f64;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < units.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{octets} B") } else { format!("{size:.1} {}", units[unit]) }
+}
+
 /// Prints JSON for programs.
 pub(super) fn say_json(value: &serde_json::Value) -> ExitCode {
     match serde_json::to_string_pretty(value) {
@@ -67,6 +79,13 @@ fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_for_people() {
+        for (octets, text) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (30_002_459, "28.6 MiB")] {
+            assert_eq!(people_size(octets), text);
+        }
+    }
 
     #[test]
     fn columns_line_up() {
