@@ -339,6 +339,17 @@ async fn retry_after_is_heeded() {
 }
 
 #[tokio::test]
+async fn an_operators_word_ends_the_back_off() {
+    let busy = Answer { header: ("retry-after", "3000"), ..json(429, "") };
+    let bench = Bench::new(Some(stale("r1", None)), [busy, grants("a1", None)]).await;
+    for _ in 0..2 {
+        assert!(matches!(bench.get().await, Err(NoToken::Unavailable { .. })));
+    }
+    bench.tokens.ask_again(&id());
+    assert_eq!(bench.got().await, "a1");
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_and_plain_http_are_unavailable() {
     let mut bench = Bench::new(Some(stale("r1", None)), []).await;
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

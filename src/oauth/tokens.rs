@@ -147,6 +147,14 @@ impl Tokens {
         self.fly(account, Eagerness::Now).await
     }
 
+    /// Lets the next caller ask the authorization server at once, whatever back-off is under way: an operator says that
+    /// the trouble is over.
+    pub fn ask_again(&self, account: &AccountId) {
+        if let Some(entry) = self.0.entry(account) {
+            entry.standing().ask_again();
+        }
+    }
+
     /// Drops the account's tokens from memory and store.
     pub async fn forget(&self, account: &AccountId) -> Result<(), StoreError> {
         let entry = self.0.entry(account);
