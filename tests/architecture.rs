@@ -627,6 +627,26 @@ fn the_documents_name_what_exists() {
     none(breaches);
 }
 
+/// The first cell of each row in `docs/log-events.md` quotes events as the sources write them, up to a `…`.
+#[test]
+fn every_documented_event_is_in_the_sources() {
+    fn visit(directory: &Path, text: &mut String) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { visit(&path, text) } else { text.push_str(&fs::read_to_string(path).unwrap()) }
+        }
+    }
+    let mut sources = String::new();
+    visit(&root().join("src"), &mut sources);
+    let document = fs::read_to_string(root().join("docs/log-events.md")).unwrap();
+    let cells = document.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let events: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(events.len() > 40, "only {} events found", events.len());
+    let missing =
+        events.iter().filter(|event| !sources.contains(event.split('…').next().unwrap_or_default()));
+    none(missing.map(|event| format!("no source says {event:?}")).collect());
+}
+
 // ---- the reader itself ---------------------------------------------------------------------------------------------
 
 #[test]
