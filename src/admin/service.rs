@@ -13,7 +13,7 @@ use crate::{
     queue::{OperatorError, Queue},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -222,6 +222,7 @@ impl Service {
             Some(Err(error)) => return failed(CONFIGURATION, format!("account {id}: {error}")),
             None => return failed(FAILED, format!("account {id} is inactive: set active = true and reload")),
         };
+        self.tokens.ask_again(&account.id);
         match upstream.probe().await {
             Ok(()) => {
                 self.queue.resume(&account.id);
@@ -249,8 +250,13 @@ impl Service {
         if all || account.is_some() {
             let account = account.as_deref().map(AccountId::new);
             wanted.extend(self.queue.ids(account.as_ref()));
-            if let Some(account) = &account {
-                self.queue.resume(account);
+        }
+        if matches!(change, QueueChange::Retry | QueueChange::Release) {
+            let accounts: BTreeSet<AccountId> =
+                wanted.iter().filter_map(|id| self.queue.account_of(*id)).collect();
+            for account in accounts {
+                self.tokens.ask_again(&account);
+                self.queue.resume(&account);
             }
         }
         let (mut count, mut problems) = (0, Vec::new());

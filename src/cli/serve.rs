@@ -19,8 +19,8 @@ pub(super) fn serve(path: Option<&Path>) -> ExitCode {
         Err(errors) => return complain_of_config(&errors),
     };
     telemetry::start(log_format(&config), &config.log.level);
-    // No wider than the contract's modes, whatever umask the daemon was started with.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
+    // The queue holds other people's mail: whatever umask the daemon was started with, only its user reads it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -17,7 +17,7 @@ use crate::{
 use secrecy::SecretString;
 use std::sync::Arc;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// How eager a refresh is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,8 +155,18 @@ impl Shared {
     }
 
     fn failed(&self, entry: &Entry, trouble: TokenTrouble) -> NoToken {
-        let why = entry.standing().failed(trouble, Instant::now());
-        warn!(account = %entry.id, reason = %why, "no access token");
+        let (why, news) = {
+            let mut standing = entry.standing();
+            let before = standing.trouble.clone();
+            let why = standing.failed(trouble, Instant::now());
+            (why, standing.trouble.is_none() || standing.trouble != before)
+        };
+        // A server that is away for a day is told of once, not at every try.
+        if news {
+            warn!(account = %entry.id, reason = %why, "no access token");
+        } else {
+            debug!(account = %entry.id, reason = %why, "still no access token");
+        }
         if matches!(why, NoToken::Rejected { .. }) {
             self.signal(&entry.id);
         }

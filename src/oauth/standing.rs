@@ -154,7 +154,13 @@ impl Standing {
         self.pardon();
     }
 
-    /// Ask again at once.
+    /// The back-off is over; what went wrong last is still what is known.
+    pub(super) fn ask_again(&mut self) {
+        self.failures = 0;
+        self.not_before = None;
+    }
+
+    /// Ask again at once, as if nothing had gone wrong.
     pub(super) fn pardon(&mut self) {
         self.trouble = None;
         self.failures = 0;

@@ -147,6 +147,14 @@ impl Tokens {
         self.fly(account, Eagerness::Now).await
     }
 
+    /// Lets the next caller ask the authorization server at once, whatever back-off is under way: an operator says that
+    /// the trouble is over.
+    pub fn ask_again(&self, account: &AccountId) {
+        if let Some(entry) = self.0.entry(account) {
+            entry.standing().ask_again();
+        }
+    }
+
     /// Drops the account's tokens from memory and store.
     pub async fn forget(&self, account: &AccountId) -> Result<(), StoreError> {
         let entry = self.0.entry(account);
@@ -211,24 +219,6 @@ impl TokenSource for Tokens {
         if current.is_some_and(|(secret, _)| same(secret, &token.secret)) {
             warn!(account = %account, "the mail server refused the access token");
             standing.refused(Instant::now());
-        }
-    }
-
-    fn accepted(&self, account: &AccountId) {
-        let Some(entry) = self.0.entry(account) else { return };
-        let spare = entry.standing().tokens.as_mut().and_then(|tokens| tokens.previous_refresh_token.take());
-        if spare.is_none() {
-            return;
-        }
-        // The spare goes from the disk too, but nobody waits for that.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let shared = self.0.clone();
-            runtime.spawn(async move {
-                let _flight = entry.flight.clone().lock_owned().await;
-                if let Err(error) = shared.save(&entry).await {
-                    warn!(account = %entry.id, %error, "the previous refresh token stays in the store");
-                }
-            });
         }
     }
 }

@@ -96,6 +96,11 @@ impl Queue {
         ids
     }
 
+    /// The account that carries a message.
+    pub fn account_of(&self, id: QueueId) -> Option<AccountId> {
+        self.state().items.get(&id).map(|item| item.account.clone())
+    }
+
     /// How many messages are in each state.
     pub fn counts(&self) -> BTreeMap<&'static str, usize> {
         let mut counts =
@@ -319,7 +324,6 @@ impl Queue {
                     if let Some(item) = state.items.get_mut(&id) {
                         item.next_attempt_at = status.next_attempt_at;
                     }
-                    state.lane(&item.account).brake.release(self.now());
                 }
                 self.put(id, phase);
                 Ok(())
