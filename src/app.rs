@@ -31,6 +31,8 @@ use upstreams::Upstreams;
 
 /// How long transactions under way may take at a shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long token requests under way may take at a shutdown: longer than any of them may last.
+const TOKEN_GRACE: Duration = Duration::from_secs(35);
 /// How often the queue is cleaned and compacted.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
@@ -144,7 +146,8 @@ impl App {
         self.upstreams.close_idle().await;
         self.rest.cancel();
         self.tasks.close();
-        if tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await.is_err() {
+        // A token request under way is waited for: a rotated token that is lost cannot be had again.
+        if tokio::time::timeout(TOKEN_GRACE, self.tasks.wait()).await.is_err() {
             tracing::warn!(target: "waxseal", "some background task did not end in time");
         }
     }
