@@ -29,7 +29,6 @@ struct Tokens {
     list: Mutex<Vec<String>>,
     none: Option<NoToken>,
     refused: AtomicUsize,
-    accepted: AtomicUsize,
 }
 
 impl Tokens {
@@ -40,8 +39,8 @@ impl Tokens {
         })
     }
 
-    fn counts(&self) -> (usize, usize) {
-        (self.refused.load(Ordering::SeqCst), self.accepted.load(Ordering::SeqCst))
+    fn refusals(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
     }
 }
 
@@ -64,10 +63,6 @@ impl TokenSource for Tokens {
         if list.len() > 1 && list[0] == token.secret.expose_secret() {
             list.remove(0);
         }
-    }
-
-    fn accepted(&self, _account: &AccountId) {
-        self.accepted.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -225,7 +220,7 @@ async fn an_oauth_account_logs_in_with_xoauth2_alone() {
     let tokens = Tokens::list(&[&token]);
     assert!(delivered(&bench.upstream_with(tokens.clone()).deliver(&message(b"x\r\n")).await));
     assert_eq!(bench.sandbox.received()[0].mechanism.as_deref(), Some("XOAUTH2"));
-    assert_eq!(tokens.counts(), (0, 1));
+    assert_eq!(tokens.refusals(), 0);
 
     let options = SandboxOptions { mechanisms: vec!["PLAIN", "LOGIN"], ..SandboxOptions::default() };
     let bench = Bench::start(options).await.with_oauth(AccountType::Google);
@@ -241,12 +236,12 @@ async fn a_refused_token_is_replaced_once_and_the_reason_is_kept() {
     let good = bench.sandbox.grants().issue_access_token(Duration::from_secs(60));
     let tokens = Tokens::list(&["stale", &good]);
     assert!(delivered(&bench.upstream_with(tokens.clone()).deliver(&message(b"x\r\n")).await));
-    assert_eq!(tokens.counts(), (1, 1));
+    assert_eq!(tokens.refusals(), 1);
 
     let tokens = Tokens::list(&["bad", "worse", &good]);
     let outcome = bench.upstream_with(tokens.clone()).deliver(&message(b"x\r\n")).await;
     assert_eq!((outcome.dispositions.len(), &outcome.lane), (0, &LaneEffect::Pause));
-    assert_eq!(tokens.counts(), (2, 0));
+    assert_eq!(tokens.refusals(), 2);
     let trouble = trouble(outcome);
     assert_eq!(trouble.reply.unwrap().code(), 535);
     assert!(trouble.explanation.contains("status 401"), "{}", trouble.explanation);
@@ -262,7 +257,7 @@ async fn a_token_that_a_policy_refuses_stays_good() {
     bench.sandbox.faults().always(Point::Auth, reply(disabled));
     let tokens = Tokens::list(&[&token, "another"]);
     let outcome = bench.upstream_with(tokens.clone()).deliver(&message(b"x\r\n")).await;
-    assert_eq!((outcome.lane.clone(), tokens.counts()), (LaneEffect::Pause, (0, 0)));
+    assert_eq!((outcome.lane.clone(), tokens.refusals()), (LaneEffect::Pause, 0));
     assert!(trouble(outcome).remedy.contains("Set-CASMailbox"));
     assert_eq!(bench.sandbox.connections(), 1);
 }

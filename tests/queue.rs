@@ -1,5 +1,7 @@
 //! The queue with a scripted carrier in place of a provider.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test says what went wrong by panicking.
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},

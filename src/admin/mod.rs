@@ -4,6 +4,7 @@ mod control;
 mod http;
 pub mod protocol;
 mod service;
+mod views;
 
 pub use control::{ControlError, serve_control};
 pub use http::serve_http;

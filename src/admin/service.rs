@@ -1,13 +1,16 @@
 //! What can be asked of the daemon, whoever asks: the control socket today, the console after it.
 
-use super::protocol::{AccountView, Answer, Consent, MessageView, QueueChange, Request, StatusView};
+use super::{
+    protocol::{Answer, Consent, QueueChange, Request, StatusView},
+    views::message,
+};
 use crate::{
-    account::{Account, AccountId, Login, token::TokenState},
+    account::{Account, AccountId, Login},
     config::LiveConfig,
     mail::{QueueId, Timestamp},
     oauth::{Callback, Tokens},
     outbound::Upstream,
-    queue::{LaneView, Listed, OperatorError, Queue},
+    queue::{OperatorError, Queue},
 };
 use std::{
     collections::HashMap,
@@ -35,8 +38,8 @@ pub type Reload = Arc<dyn Fn() -> ReloadFuture + Send + Sync>;
 /// Whether mail can come in and be kept, with the reasons where not.
 pub type Health = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// The upstream of an account, for tests of it.
-pub type UpstreamOf = Arc<dyn Fn(&AccountId) -> Option<Arc<Upstream>> + Send + Sync>;
+/// The upstream of an account: `Err` says why an active one has none, `None` is an inactive one.
+pub type UpstreamOf = Arc<dyn Fn(&AccountId) -> Option<Result<Arc<Upstream>, String>> + Send + Sync>;
 
 /// Everything that operators can ask for.
 pub struct Service {
@@ -214,11 +217,10 @@ impl Service {
             Ok(account) => account,
             Err(answer) => return answer,
         };
-        let Some(upstream) = (self.upstreams)(&account.id) else {
-            return failed(
-                FAILED,
-                format!("account {id} is inactive, or its settings do not work; see waxseal check"),
-            );
+        let upstream = match (self.upstreams)(&account.id) {
+            Some(Ok(upstream)) => upstream,
+            Some(Err(error)) => return failed(CONFIGURATION, format!("account {id}: {error}")),
+            None => return failed(FAILED, format!("account {id} is inactive: set active = true and reload")),
         };
         match upstream.probe().await {
             Ok(()) => {
@@ -315,79 +317,6 @@ impl Service {
             Ok(account) => done(self.view(&account)),
             Err(answer) => answer,
         }
-    }
-
-    fn accounts(&self) -> Vec<AccountView> {
-        let lanes = self.queue.lanes();
-        let snapshot = self.live.get();
-        let lane = |account: &Account| lanes.iter().find(|lane| lane.account == account.id);
-        snapshot.config.accounts.iter().map(|account| self.view_with(account, lane(account))).collect()
-    }
-
-    fn view(&self, account: &Account) -> AccountView {
-        let lanes = self.queue.lanes();
-        self.view_with(account, lanes.iter().find(|lane| lane.account == account.id))
-    }
-
-    fn view_with(&self, account: &Account, lane: Option<&LaneView>) -> AccountView {
-        let grant = account.oauth().and_then(|_| self.tokens.status(&account.id));
-        let authorize = || Some(format!("run `waxseal account authorize {}`", account.id));
-        let lane_trouble = lane.and_then(|lane| lane.trouble.clone().map(|t| (t, lane.remedy.clone())));
-        let (state, trouble) = match grant.as_ref().map(|grant| &grant.state) {
-            _ if !account.active => ("inactive", None),
-            Some(TokenState::Unauthorized) => {
-                ("needs_authorization", Some(("nobody has authorized it yet".to_owned(), authorize())))
-            }
-            Some(TokenState::Rejected { reason }) => {
-                ("needs_authorization", Some((reason.clone(), authorize())))
-            }
-            _ if lane.is_some_and(|lane| lane.stopped.is_some()) => ("failing", lane_trouble),
-            Some(TokenState::Refreshing { trouble: Some(trouble) }) => {
-                ("failing", Some((trouble.clone(), None)))
-            }
-            _ => ("ready", None),
-        };
-        let grant_trouble = grant.as_ref().and_then(|g| g.trouble.clone()).map(|t| (t, None));
-        let (last_error, remedy) = match trouble.or(grant_trouble) {
-            Some((trouble, remedy)) => (Some(trouble), remedy),
-            None => (None, None),
-        };
-        let time = |at: Option<SystemTime>| at.map(|at| Timestamp::new(at).to_string());
-        AccountView {
-            id: account.id.to_string(),
-            name: account.name.clone(),
-            description: account.description.clone(),
-            r#type: account.kind.as_str().to_owned(),
-            domains: account.domains.iter().map(ToString::to_string).collect(),
-            active: account.active,
-            application: account.application.as_ref().map(ToString::to_string),
-            state: state.to_owned(),
-            token_expires_at: time(grant.as_ref().and_then(|g| g.expires_at)),
-            last_success_at: lane
-                .and_then(|l| l.last_success_at)
-                .map(|at| Timestamp::from_millis(at).to_string()),
-            last_error,
-            remedy,
-            server: format!("{}:{}", account.server.host, account.server.port),
-            username: account.username().map(str::to_owned),
-            authorized_at: time(grant.as_ref().and_then(|g| g.authorized_at)),
-            queued: lane.map_or(0, |lane| lane.messages),
-        }
-    }
-}
-
-fn message(listed: &Listed) -> MessageView {
-    MessageView {
-        id: listed.id.to_string(),
-        state: listed.state.to_owned(),
-        account: listed.account.to_string(),
-        from: listed.from.clone(),
-        to: listed.to.clone(),
-        size: listed.size,
-        received_at: Timestamp::from_millis(listed.received_at).to_string(),
-        next_attempt_at: listed.next_attempt_at.map(|at| Timestamp::from_millis(at).to_string()),
-        attempts: listed.attempts,
-        last_reply: listed.last_reply.clone(),
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 pub(super) struct Upstreams {
     queue: Queue,
     tokens: Tokens,
-    by_account: RwLock<HashMap<AccountId, Arc<Upstream>>>,
+    by_account: RwLock<HashMap<AccountId, Result<Arc<Upstream>, String>>>,
 }
 
 impl Upstreams {
@@ -36,7 +36,7 @@ impl Upstreams {
                     let upstream = Arc::new(upstream);
                     let carrier: Arc<dyn Carrier> = upstream.clone();
                     carriers.push((account.id.clone(), account.pacing, carrier));
-                    by_account.insert(account.id.clone(), upstream);
+                    by_account.insert(account.id.clone(), Ok(upstream));
                 }
                 Err(error) => {
                     tracing::error!(
@@ -44,6 +44,7 @@ impl Upstreams {
                         account = %account.id, %error,
                         "account cannot send; its mail is kept"
                     );
+                    by_account.insert(account.id.clone(), Err(error.to_string()));
                 }
             }
         }
@@ -51,7 +52,8 @@ impl Upstreams {
         self.queue.configure(carriers);
     }
 
-    pub(super) fn get(&self, account: &AccountId) -> Option<Arc<Upstream>> {
+    /// The upstream of an account; `Err` says why an active one has none, `None` is an inactive one.
+    pub(super) fn get(&self, account: &AccountId) -> Option<Result<Arc<Upstream>, String>> {
         self.by_account.read().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
     }
 
@@ -59,7 +61,7 @@ impl Upstreams {
     pub(super) async fn close_idle(&self) {
         let upstreams: Vec<_> =
             self.by_account.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        for upstream in upstreams {
+        for upstream in upstreams.into_iter().flatten() {
             upstream.close_idle().await;
         }
     }

@@ -1,5 +1,6 @@
 //! `waxseal check`: reads the configuration and says what it means.
 
+use super::output::complain_of_config;
 use crate::{
     account::{Account, Login, Mechanism, SecurityMode},
     config::{Loaded, load_explained, process_env, show_duration, show_size},
@@ -11,9 +12,6 @@ use std::{
     process::ExitCode,
 };
 
-/// `EX_CONFIG` of sysexits.h: the configuration is wrong.
-pub const EX_CONFIG: u8 = 78;
-
 /// Runs `waxseal check`: the report on standard output and 0, or what is wrong on standard error and 78.
 pub fn check(path: Option<&Path>, json: bool) -> ExitCode {
     match load_explained(path, process_env()) {
@@ -23,10 +21,7 @@ pub fn check(path: Option<&Path>, json: bool) -> ExitCode {
             let _ = io::stdout().lock().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Err(errors) => {
-            let _ = writeln!(io::stderr().lock(), "{errors}");
-            ExitCode::from(EX_CONFIG)
-        }
+        Err(errors) => complain_of_config(&errors),
     }
 }
 

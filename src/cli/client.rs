@@ -2,7 +2,7 @@
 
 use crate::{
     admin::protocol::{Answer, Request},
-    cli::{check::EX_CONFIG, output::complain},
+    cli::output::{complain, complain_of_config},
     config::load_from_process_env,
 };
 use std::{
@@ -26,10 +26,7 @@ pub(super) fn ask(
 ) -> Result<serde_json::Value, ExitCode> {
     let state_dir = match load_from_process_env(config) {
         Ok(config) => config.state_dir,
-        Err(errors) => {
-            complain(&errors.to_string());
-            return Err(ExitCode::from(EX_CONFIG));
-        }
+        Err(errors) => return Err(complain_of_config(&errors)),
     };
     let path = state_dir.join("control.sock");
     let down = |error: std::io::Error| {

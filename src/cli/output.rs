@@ -1,9 +1,13 @@
 //! Printing: aligned tables in a terminal, tab-separated lines in a pipe, JSON where asked.
 
+use crate::config::ConfigErrors;
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
+
+/// `EX_CONFIG` of sysexits.h: the configuration is wrong.
+const EX_CONFIG: u8 = 78;
 
 /// Prints a line. A closed pipe (`waxseal queue list | head`) is no failure.
 pub(super) fn say(text: &str) {
@@ -13,6 +17,24 @@ pub(super) fn say(text: &str) {
 /// Says what went wrong.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "waxseal: {text}");
+}
+
+/// Says what is wrong with the configuration, as it is: every message names its file. Exit code 78.
+pub(super) fn complain_of_config(errors: &ConfigErrors) -> ExitCode {
+    let _ = writeln!(io::stderr().lock(), "{errors}");
+    ExitCode::from(EX_CONFIG)
+}
+
+/// Octets for people: `28.6 MiB`.
+pub(super) fn people_size(octets: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut size = octets as f64;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < units.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{octets} B") } else { format!("{size:.1} {}", units[unit]) }
 }
 
 /// Prints JSON for programs.
@@ -57,6 +79,13 @@ fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_for_people() {
+        for (octets, text) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (30_002_459, "28.6 MiB")] {
+            assert_eq!(people_size(octets), text);
+        }
+    }
 
     #[test]
     fn columns_line_up() {

@@ -1,6 +1,6 @@
 //! `waxseal route`: which account a sender maps to, and why.
 
-use super::check::EX_CONFIG;
+use super::output::complain_of_config;
 use crate::{
     account::routing::{NoRoute, Route, Routes, Step},
     config::{Config, ListenAddress, ListenerSettings, application_of, load_from_process_env},
@@ -45,10 +45,7 @@ pub struct RouteAnswer {
 pub fn route(path: Option<&Path>, query: RouteQuery<'_>, json: bool) -> ExitCode {
     let config = match load_from_process_env(path) {
         Ok(config) => config,
-        Err(errors) => {
-            let _ = writeln!(io::stderr().lock(), "{errors}");
-            return ExitCode::from(EX_CONFIG);
-        }
+        Err(errors) => return complain_of_config(&errors),
     };
     match answer(&config, query) {
         Ok(answer) => {

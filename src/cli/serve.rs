@@ -1,6 +1,6 @@
 //! `waxseal serve`: the daemon and its signals.
 
-use super::{check::EX_CONFIG, output::complain};
+use super::output::{complain, complain_of_config};
 use crate::{
     app::App,
     config::{Config, LogFormat, load_from_process_env},
@@ -16,10 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(super) fn serve(path: Option<&Path>) -> ExitCode {
     let config = match load_from_process_env(path) {
         Ok(config) => config,
-        Err(errors) => {
-            complain(&errors.to_string());
-            return ExitCode::from(EX_CONFIG);
-        }
+        Err(errors) => return complain_of_config(&errors),
     };
     telemetry::start(log_format(&config), &config.log.level);
     // No wider than the contract's modes, whatever umask the daemon was started with.

@@ -3,12 +3,9 @@
 use super::{
     account,
     client::ask_once,
-    output::{complain, say, say_json},
+    output::{complain, people_size, say, say_json},
 };
-use crate::{
-    admin::protocol::{Request, StatusView},
-    config::show_size,
-};
+use crate::admin::protocol::{Request, StatusView};
 use std::{path::Path, process::ExitCode};
 
 pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
@@ -26,7 +23,7 @@ pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
     say(&format!("waxseal {}, process {}, since {}", status.version, status.pid, status.started_at));
     say(&format!("listeners  {}", status.listeners.join(", ")));
     let counts: Vec<String> = status.queue.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    say(&format!("queue      {}; {} on disk", counts.join(", "), show_size(status.queue_bytes)));
+    say(&format!("queue      {}; {} on disk", counts.join(", "), people_size(status.queue_bytes)));
     say("");
     account::table(status.accounts);
     for warning in status.warnings {

@@ -30,7 +30,4 @@ pub trait TokenSource: Send + Sync + 'static {
 
     /// The mail server refused this access token. It is not given out again; the grant stays.
     fn refused(&self, account: &AccountId, token: &AccessToken);
-
-    /// The mail server took a token of this account: a previous refresh token is no longer needed.
-    fn accepted(&self, account: &AccountId);
 }

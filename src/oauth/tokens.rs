@@ -213,24 +213,6 @@ impl TokenSource for Tokens {
             standing.refused(Instant::now());
         }
     }
-
-    fn accepted(&self, account: &AccountId) {
-        let Some(entry) = self.0.entry(account) else { return };
-        let spare = entry.standing().tokens.as_mut().and_then(|tokens| tokens.previous_refresh_token.take());
-        if spare.is_none() {
-            return;
-        }
-        // The spare goes from the disk too, but nobody waits for that.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let shared = self.0.clone();
-            runtime.spawn(async move {
-                let _flight = entry.flight.clone().lock_owned().await;
-                if let Err(error) = shared.save(&entry).await {
-                    warn!(account = %entry.id, %error, "the previous refresh token stays in the store");
-                }
-            });
-        }
-    }
 }
 
 impl Shared {

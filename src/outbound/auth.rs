@@ -71,13 +71,6 @@ impl Credentials {
         }
     }
 
-    /// The server took them.
-    pub(super) fn accepted(&self, account: &Account, tokens: &dyn TokenSource) {
-        if let Self::Token { .. } = self {
-            tokens.accepted(&account.id);
-        }
-    }
-
     /// After a refused token: another one, where the source has one.
     pub(super) async fn renewed(
         &self,

@@ -59,10 +59,7 @@ impl Dialler<'_> {
             let offered = connection.capabilities.mechanisms;
             let result = credentials.log_in(&mut connection.wire, offered, self.account.mechanism).await;
             match result {
-                Ok(()) => {
-                    credentials.accepted(self.account, self.tokens);
-                    return Ok(connection);
-                }
+                Ok(()) => return Ok(connection),
                 Err(failure) => {
                     connection.quit().await;
                     match credentials.renewed(&failure, self.account, self.tokens).await {

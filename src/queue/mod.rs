@@ -12,6 +12,7 @@ pub mod record;
 mod recovery;
 mod runner;
 pub mod schedule;
+mod settle;
 mod space;
 mod state;
 

@@ -118,11 +118,11 @@ impl Queue {
     /// # Errors
     /// Where there is no such message. One that cannot be read is shown with what is known.
     pub fn show(&self, id: QueueId) -> Result<Listed, OperatorError> {
-        let (item, paused) = {
+        let (item, paused, trouble) = {
             let mut state = self.state();
             let item = state.items.get(&id).cloned().ok_or(OperatorError::Unknown(id))?;
-            let paused = state.lane(&item.account).is_held();
-            (item, paused)
+            let lane = state.lane(&item.account);
+            (item, lane.is_held(), lane.trouble.clone())
         };
         let state = state_of(&item, paused);
         let mut listed = Listed {
@@ -146,6 +146,10 @@ impl Queue {
                 listed.last_reply = status.last_reply;
             }
             Err(error) => listed.last_reply = format!("cannot be read: {error}"),
+        }
+        // Nothing has been said about the message itself: what stops its account is the news.
+        if listed.last_reply.is_empty() && item.phase == Phase::Waiting {
+            listed.last_reply = trouble.map(|(trouble, _)| trouble).unwrap_or_default();
         }
         Ok(listed)
     }

@@ -1,20 +1,17 @@
-//! Steps 10 and 14 of the path: due messages are claimed for their account's lane, carried, and settled.
+//! Step 10 of the path: due messages are claimed for their account's lane and carried.
 
 use super::{
     Queue,
-    brake::Cause,
-    entry::{self, Next, Received, Status},
-    journal::Durability,
+    entry::{self, Received, Status},
     lane::{Claim, Fresh},
-    record::{self, Record},
+    record::Record,
     schedule::Millis,
     state::{Phase, State},
 };
 use crate::{
     account::{AccountId, Pacing},
     mail::{Content, ContentSource, QueueId},
-    outbound::{Attempt, Disposition, LaneEffect, Outcome, Upstream},
-    telemetry::{self, AttemptEvent, MailEvent},
+    outbound::{Attempt, Outcome, Upstream},
 };
 use bytes::Bytes;
 use std::{
@@ -49,7 +46,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// The running half of the lanes.
 pub(super) struct Lanes {
     running: Mutex<HashMap<AccountId, Running>>,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     stop: CancellationToken,
     /// Keeps other processes out of the queue as long as it is open.
     _lock: File,
@@ -84,13 +81,13 @@ impl Lanes {
 }
 
 /// A message that has been claimed. Dropped without having been settled, it goes back to its lane.
-struct Claimed {
+pub(super) struct Claimed {
     queue: Queue,
-    account: AccountId,
-    id: QueueId,
+    pub(super) account: AccountId,
+    pub(super) id: QueueId,
     pacing: Pacing,
     fresh: Option<Fresh>,
-    settled: bool,
+    pub(super) settled: bool,
 }
 
 impl Drop for Claimed {
@@ -106,7 +103,7 @@ impl Drop for Claimed {
 }
 
 /// Returns an active message to its lane.
-fn put_back(state: &mut State, id: QueueId) {
+pub(super) fn put_back(state: &mut State, id: QueueId) {
     if let Some(item) = state.items.get_mut(&id) {
         item.phase = Phase::Waiting;
         let (account, at) = (item.account.clone(), item.next_attempt_at);
@@ -129,7 +126,14 @@ impl Queue {
             lane.pacing = None;
         }
         let mut running = lanes.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.retain(|account, _| carriers.iter().any(|(id, ..)| id == account));
+        running.retain(|account, lane| {
+            let stays = carriers.iter().any(|(id, ..)| id == account);
+            if !stays {
+                // Its task wakes, finds itself gone, and ends.
+                lane.wake.notify_one();
+            }
+            stays
+        });
         for (account, pacing, carrier) in carriers {
             let lane = state.lane(&account);
             lane.pacing = Some(pacing);
@@ -318,153 +322,5 @@ impl Queue {
         if let Some(item) = state.items.get_mut(&claimed.id) {
             item.phase = Phase::Held;
         }
-    }
-
-    async fn settle(
-        &self,
-        mut claimed: Box<Claimed>,
-        received: &Received,
-        mut status: Status,
-        tried: &[usize],
-        outcome: &Outcome,
-    ) {
-        let now = self.now();
-        let next =
-            status.settle(tried, outcome, received.received_at, now, &self.schedule(), fastrand::f64());
-        report(received, tried.len(), &status, outcome, next, now);
-        let changed = match next {
-            Next::Done | Next::Untried => None,
-            Next::Deferred | Next::Failed | Next::Expired => Some(record::encode_status(claimed.id, &status)),
-        };
-        // The record of a departure is written behind the worker's back: its connection has better things to do.
-        if next == Next::Done {
-            self.shared.lanes.tasks.spawn(self.clone().depart(claimed.id));
-        }
-        let place = match changed {
-            None => None,
-            Some(octets) => match self.journal().append(octets, Durability::Written).await {
-                Ok(place) => Some(place),
-                Err(error) => {
-                    tracing::error!(target: "waxseal::queue", queue_id = %claimed.id, %error, "status not written");
-                    None
-                }
-            },
-        };
-        claimed.settled = true;
-        let mut state = self.state();
-        if let Some(place) = place {
-            state.restatus(claimed.id, place);
-        }
-        if let Some(item) = state.items.get_mut(&claimed.id) {
-            item.attempts = status.attempts;
-            item.next_attempt_at = status.next_attempt_at;
-            match next {
-                Next::Done => {}
-                Next::Deferred | Next::Untried => put_back(&mut state, claimed.id),
-                Next::Failed | Next::Expired => {
-                    item.phase = Phase::Failed;
-                    item.failed_at = now;
-                }
-            }
-        }
-        let lane = state.lane(&claimed.account);
-        lane.active = lane.active.saturating_sub(1);
-        let changed = lane.brake.after(&outcome.lane, now, fastrand::f64());
-        let cause = lane.brake.cause();
-        if outcome.dispositions.iter().any(|d| matches!(d, Disposition::Delivered(_))) {
-            lane.last_success_at = Some(now);
-        }
-        match (&outcome.trouble, cause) {
-            (_, None) => lane.trouble = None,
-            (Some(trouble), Some(_)) => lane.trouble = Some((trouble.to_string(), trouble.remedy.clone())),
-            (None, Some(_)) => {}
-        }
-        let trouble = lane.trouble.clone().unwrap_or_default();
-        if cause.is_some() {
-            self.shared.memory.fetch_sub(lane.shed(), Ordering::Relaxed);
-        }
-        drop(state);
-        match cause {
-            None if changed => telemetry::account_recovered(&claimed.account),
-            Some(cause) if changed => {
-                let state = if cause == Cause::Pause { "held" } else { "failing" };
-                telemetry::account_trouble(&claimed.account, state, &trouble.0, &trouble.1);
-            }
-            _ => {}
-        }
-    }
-
-    /// Writes that a message has left, and lets go of what it took.
-    pub(super) async fn depart(self, id: QueueId) {
-        match self.journal().append(record::encode_done(id), Durability::Written).await {
-            Ok(place) => self.state().appended(place),
-            // It was delivered all the same; the next start will deliver it again.
-            Err(error) => {
-                tracing::error!(target: "waxseal::queue", queue_id = %id, %error, "departure not written");
-            }
-        }
-        self.discard(id);
-    }
-
-    /// Takes a message out of the index and off the disk, once its departure is written.
-    pub(super) fn discard(&self, id: QueueId) {
-        let item = self.state().forget(id);
-        if item.is_some_and(|item| item.file) {
-            self.journal().remove_file(self.content_path(id));
-        }
-        self.remove_dead_segments();
-    }
-
-    pub(super) fn remove_dead_segments(&self) {
-        let dead = self.state().dead_segments();
-        for number in dead {
-            if let Err(error) = self.journal().remove_segment(number) {
-                tracing::warn!(target: "waxseal::queue", segment = number, %error, "dead segment not removed");
-            }
-        }
-    }
-}
-
-/// Writes the events of an attempt: one a kind of outcome.
-fn report(received: &Received, tried: usize, status: &Status, outcome: &Outcome, next: Next, now: Millis) {
-    let delay_ms = now.saturating_sub(received.received_at);
-    let event = |to, reply: &str, write: fn(&MailEvent<'_>, &AttemptEvent<'_>)| {
-        let mail = MailEvent {
-            queue_id: received.id,
-            account: &received.account,
-            from: received.envelope.reverse_path(),
-            to,
-            size: received.size,
-        };
-        write(&mail, &AttemptEvent { relay: &outcome.relay, tls: &outcome.tls, reply, delay_ms });
-    };
-    let mut delivered = (0, String::new());
-    let mut deferred = (0, String::new());
-    let mut failed = (0, String::new());
-    for disposition in &outcome.dispositions {
-        let (count, text) = match disposition {
-            Disposition::Delivered(reply) => (&mut delivered, reply.to_string()),
-            Disposition::Deferred(trouble) if trouble.in_doubt => {
-                (&mut deferred, format!("{trouble}; the provider may have it: a retry may duplicate it"))
-            }
-            Disposition::Deferred(trouble) => (&mut deferred, trouble.to_string()),
-            Disposition::Failed(trouble) => (&mut failed, trouble.to_string()),
-        };
-        count.0 += 1;
-        count.1 = text;
-    }
-    if delivered.0 > 0 {
-        event(delivered.0, &delivered.1, telemetry::delivered);
-    }
-    if failed.0 > 0 {
-        event(failed.0, &failed.1, telemetry::failed);
-    }
-    if next == Next::Expired {
-        event(tried - delivered.0 - failed.0, &status.last_reply, telemetry::expired);
-    } else if deferred.0 > 0 {
-        event(deferred.0, &deferred.1, telemetry::deferred);
-    } else if next == Next::Untried && outcome.lane != LaneEffect::None {
-        let reply = outcome.trouble.as_ref().map(ToString::to_string).unwrap_or_default();
-        event(tried, &reply, telemetry::deferred);
     }
 }
