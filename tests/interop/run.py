@@ -216,9 +216,8 @@ class Relay:
                 out, _ = process.child.communicate(timeout=PATIENCE)
             code = process.child.returncode
             ensure(code == 0, f"account authorize {name}: exit {code}: {said}{out}")
-            account = self.account(name)
-            ensure(account["state"] == "ready", f"after the authorization {name} is {account['state']}")
-            ensure(account["token_expires_at"], f"after the authorization {name} has no token")
+            wait_until(f"{name} is ready after its authorization", lambda: self.account(name)["state"] == "ready", 5)
+            ensure(self.account(name)["token_expires_at"], f"after the authorization {name} has no token")
         finally:
             process.stop()
 
