@@ -5,6 +5,7 @@ mod sockets;
 mod upstreams;
 
 use crate::{
+    account::token::TokenState,
     admin::{self, Health, Service},
     config::{Config, LiveConfig, Snapshot, load_from_process_env},
     inbound::Admission,
@@ -174,7 +175,8 @@ async fn resume_on_new_tokens(tokens: Tokens, queue: Queue, stop: CancellationTo
         tokio::select! {
             () = stop.cancelled() => return,
             account = changed.recv() => match account {
-                Ok(account) => queue.resume(&account),
+                Ok(account) if matches!(tokens.state(&account), TokenState::Valid { .. }) => queue.resume(&account),
+                Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => {
                     for lane in queue.lanes() {
                         queue.resume(&lane.account);

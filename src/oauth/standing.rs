@@ -39,6 +39,8 @@ pub(super) struct Standing {
     pub(super) trouble: Option<String>,
     /// That failure is the operator's to mend.
     misconfigured: bool,
+    /// What the log was told last, until a grant works again.
+    told: Option<String>,
     failures: u32,
     not_before: Option<Instant>,
     forced_at: Option<Instant>,
@@ -58,6 +60,7 @@ impl Entry {
                 rejected: None,
                 trouble: None,
                 misconfigured: false,
+                told: None,
                 failures: 0,
                 not_before: None,
                 forced_at: None,
@@ -137,8 +140,19 @@ impl Standing {
         }
     }
 
-    /// Notes a failure and gives the answer for whoever waits.
-    pub(super) fn failed(&mut self, trouble: TokenTrouble, instant: Instant) -> NoToken {
+    /// Notes a failure; gives the answer for whoever waits, and whether it is news.
+    pub(super) fn failed(&mut self, trouble: TokenTrouble, instant: Instant) -> (NoToken, bool) {
+        let why = self.judged(trouble, instant);
+        let told = self.told.replace(match &why {
+            // The wait changes from time to time, the reason does not.
+            NoToken::Unavailable { reason, .. } => reason.clone(),
+            why => why.to_string(),
+        });
+        let news = told != self.told;
+        (why, news)
+    }
+
+    fn judged(&mut self, trouble: TokenTrouble, instant: Instant) -> NoToken {
         self.failures = self.failures.saturating_add(1);
         self.misconfigured = matches!(trouble, TokenTrouble::Operator { .. });
         let (reason, wait) = match trouble {
@@ -163,6 +177,7 @@ impl Standing {
     /// A grant works: nothing that went before counts.
     pub(super) fn works(&mut self) {
         self.rejected = None;
+        self.told = None;
         self.pardon();
     }
 
