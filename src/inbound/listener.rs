@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 /// How long accepting pauses when the system has no file descriptors or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long sessions have to end after a shutdown; longer than any session gives itself.
-const DRAIN: Duration = Duration::from_secs(40);
+const DRAIN: Duration = Duration::from_secs(8);
 
 /// The places there are for connections: one for all listeners.
 #[derive(Debug, Clone)]

@@ -25,7 +25,7 @@ use tracing::{debug, info};
 /// Replies are held back while commands wait to be answered (RFC 2920 §3.2), up to so many octets.
 const HELD_REPLIES: usize = 8 * 1024;
 /// How long content may still come after a shutdown has begun.
-const DATA_GRACE: Duration = Duration::from_secs(30);
+const DATA_GRACE: Duration = Duration::from_secs(5);
 /// How long, and for how many octets, the client's own close is awaited, so that a reset does not overtake the
 /// last reply.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 256 * 1024);
