@@ -5,6 +5,7 @@ mod sockets;
 mod upstreams;
 
 use crate::{
+    account::token::TokenState,
     admin::{self, Health, Service},
     config::{Config, LiveConfig, Snapshot, load_from_process_env},
     inbound::Admission,
@@ -31,6 +32,8 @@ use upstreams::Upstreams;
 
 /// How long transactions under way may take at a shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long token requests under way may take at a shutdown: longer than any of them may last.
+const TOKEN_GRACE: Duration = Duration::from_secs(35);
 /// How often the queue is cleaned and compacted.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
@@ -144,7 +147,8 @@ impl App {
         self.upstreams.close_idle().await;
         self.rest.cancel();
         self.tasks.close();
-        if tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await.is_err() {
+        // A token request under way is waited for: a rotated token that is lost cannot be had again.
+        if tokio::time::timeout(TOKEN_GRACE, self.tasks.wait()).await.is_err() {
             tracing::warn!(target: "waxseal", "some background task did not end in time");
         }
     }
@@ -171,7 +175,8 @@ async fn resume_on_new_tokens(tokens: Tokens, queue: Queue, stop: CancellationTo
         tokio::select! {
             () = stop.cancelled() => return,
             account = changed.recv() => match account {
-                Ok(account) => queue.resume(&account),
+                Ok(account) if matches!(tokens.state(&account), TokenState::Valid { .. }) => queue.resume(&account),
+                Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => {
                     for lane in queue.lanes() {
                         queue.resume(&lane.account);

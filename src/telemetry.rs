@@ -5,7 +5,14 @@ use crate::{
     account::AccountId,
     mail::{QueueId, ReversePath},
 };
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{self, FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
 
 const TARGET: &str = "waxseal::mail";
 
@@ -31,10 +38,36 @@ pub fn start(format: Format, filter: &str) {
             registry.with(fmt::layer().with_writer(writer).with_target(false).with_ansi(false)).try_init()
         }
         Format::Journald => registry
-            .with(fmt::layer().with_writer(writer).with_target(false).with_ansi(false).without_time())
+            .with(fmt::layer().with_writer(writer).with_ansi(false).event_format(Prioritized))
             .try_init(),
         Format::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init(),
     };
+}
+
+/// A line for journald: its priority in front (sd-daemon(3)), no time and no level, which journald has itself.
+struct Prioritized;
+
+impl<S, N> FormatEvent<S, N> for Prioritized
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 /// What every event of a message says.

@@ -276,7 +276,7 @@ async fn a_shutdown_closes_idle_sessions_and_lets_content_come_to_its_end() {
     }
     shutdown.cancel();
     expect(&mut idle, "421 4.3.2 ").await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     busy.write_all(b"Subject: x\r\n\r\nx\r\n.\r\n").await.unwrap();
     let text = expect(&mut busy, "421 4.3.2 ").await;
     assert!(text.starts_with("250 2.0.0 queued as "), "{text}");

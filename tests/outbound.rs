@@ -272,18 +272,16 @@ async fn a_token_of_several_kilobytes_is_no_trouble() {
 #[tokio::test]
 async fn a_missing_token_holds_the_lane_without_a_connection() {
     let account = "support".to_owned();
-    for (none, lane) in [
-        (NoToken::Unauthorized { account: account.clone() }, LaneEffect::Pause),
-        (NoToken::Rejected { account, reason: "invalid_grant".to_owned() }, LaneEffect::Pause),
-        (
-            NoToken::Unavailable { reason: "500".to_owned(), retry_after: Duration::from_secs(9) },
-            LaneEffect::BackOff,
-        ),
+    for none in [
+        NoToken::Unauthorized { account: account.clone() },
+        NoToken::Rejected { account: account.clone(), reason: "invalid_grant".to_owned() },
+        NoToken::Misconfigured { account, reason: "AADSTS7000222".to_owned() },
+        NoToken::Unavailable { reason: "500".to_owned(), retry_after: Duration::from_secs(9) },
     ] {
         let bench = Bench::ordinary().await.with_oauth(AccountType::OAuth2);
         let tokens = Arc::new(Tokens { none: Some(none), ..Tokens::default() });
         let outcome = bench.upstream_with(tokens).deliver(&message(b"x\r\n")).await;
-        assert_eq!((outcome.dispositions.len(), &outcome.lane), (0, &lane));
+        assert_eq!((outcome.dispositions.len(), &outcome.lane), (0, &LaneEffect::Pause));
         assert!(!trouble(outcome).remedy.is_empty());
         assert_eq!(bench.sandbox.connections(), 0);
     }

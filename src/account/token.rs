@@ -68,6 +68,15 @@ pub enum NoToken {
         /// What it said.
         reason: String,
     },
+    /// The authorization server refuses the client, not the grant: the account's settings are wrong or its secret has
+    /// expired. It is asked again, slowly, and at once after a reload.
+    #[error("the authorization server refuses the client of account {account} ({reason})")]
+    Misconfigured {
+        /// The account's id.
+        account: String,
+        /// What it said.
+        reason: String,
+    },
     /// The authorization server cannot be reached or answers nonsense; it is asked again by itself.
     #[error("no access token from the authorization server: {reason}; it is asked again by itself")]
     Unavailable {

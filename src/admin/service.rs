@@ -154,9 +154,6 @@ impl Service {
     pub async fn finish(&self, callback: Callback) -> Result<AccountId, String> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&callback.state);
         let result = self.tokens.finish(callback).await.map_err(|error| error.to_string());
-        if let Ok(account) = &result {
-            tracing::info!(target: "waxseal::account", %account, "authorized");
-        }
         if let Some(waiting) = waiting {
             let _ = waiting.send(result.clone());
         }
@@ -200,6 +197,7 @@ impl Service {
         let told = tokio::select! {
             told = tokio::time::timeout(begun.lasts, told) => told,
             () = progress.closed() => {
+                self.tokens.abandon(&begun.state);
                 self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&begun.state);
                 return failed(FAILED, "nobody waits for the consent");
             }
@@ -208,7 +206,10 @@ impl Service {
         match told {
             Ok(Ok(Ok(account))) => self.shown(&account),
             Ok(Ok(Err(problem))) => failed(FAILED, problem),
-            Ok(Err(_)) | Err(_) => failed(TEMPORARY, "nobody finished the sign-in in time; begin again"),
+            Ok(Err(_)) | Err(_) => {
+                self.tokens.abandon(&begun.state);
+                failed(TEMPORARY, "nobody finished the sign-in in time; begin again")
+            }
         }
     }
 

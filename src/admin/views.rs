@@ -38,7 +38,9 @@ impl Service {
             Some(TokenState::Rejected { reason }) => {
                 ("needs_authorization", Some((reason.clone(), authorize())))
             }
-            _ if lane.is_some_and(|lane| lane.stopped.is_some()) => ("failing", lane_trouble),
+            _ if lane.is_some_and(|lane| lane.stopped.is_some() && lane.trouble.is_some()) => {
+                ("failing", lane_trouble)
+            }
             Some(TokenState::Refreshing { trouble: Some(trouble) }) => {
                 ("failing", Some((trouble.clone(), None)))
             }

@@ -10,7 +10,12 @@ use crate::{
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
+use tokio::task::JoinSet;
+
+/// How long servers may take to answer QUIT at a shutdown.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Upstreams by account.
 pub(super) struct Upstreams {
@@ -57,12 +62,14 @@ impl Upstreams {
         self.by_account.read().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
     }
 
-    /// Takes leave of all idle connections.
+    /// Takes leave of all idle connections, of all accounts at once and not for long.
     pub(super) async fn close_idle(&self) {
         let upstreams: Vec<_> =
             self.by_account.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut goodbyes = JoinSet::new();
         for upstream in upstreams.into_iter().flatten() {
-            upstream.close_idle().await;
+            goodbyes.spawn(async move { upstream.close_idle().await });
         }
+        let _ = tokio::time::timeout(GOODBYE, goodbyes.join_all()).await;
     }
 }

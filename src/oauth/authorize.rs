@@ -119,6 +119,11 @@ impl Tokens {
         Ok(Authorization { url, state, browser, lasts: PATIENCE })
     }
 
+    /// Whoever began this consent no longer waits for it: a callback with its state changes nothing from now on.
+    pub fn abandon(&self, state: &str) {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).take(state, Instant::now());
+    }
+
     /// Finishes a consent: exchanges the code, keeps the tokens durably, and lets mail go. The state is used up
     /// whatever the outcome. Whose browser it is has to be known otherwise: a pasted URL, or an admin's session.
     pub async fn finish(&self, callback: Callback) -> Result<AccountId, AuthorizeError> {

@@ -1,5 +1,5 @@
-//! The OAuth 2.0 client: what is sent to authorization servers. The only file that names `oauth2`, and with the
-//! store the only one in which tokens leave their wrapper.
+//! The OAuth 2.0 client: what is sent to authorization servers. The only file that names `oauth2`; tokens
+//! leave their wrapper here, in the store and in `outbound::auth`, nowhere else.
 
 use super::{
     answer::{TokenTrouble, judge},

@@ -70,7 +70,7 @@ impl Shared {
             match self.client.refresh(login, &token, account.kind == AccountType::Microsoft).await {
                 Ok(granted) => return self.adopt(entry, &token, granted).await,
                 Err(trouble @ TokenTrouble::Rejected { .. }) => {
-                    warn!(account = %entry.id, reason = %trouble, known = tried.len() + 1, "refresh token refused");
+                    info!(account = %entry.id, reason = %trouble, known = tried.len() + 1, "refresh token refused");
                     // The first is about the token in force, and says most.
                     rejection.get_or_insert(trouble);
                     tried.push(token);
@@ -155,17 +155,12 @@ impl Shared {
     }
 
     fn failed(&self, entry: &Entry, trouble: TokenTrouble) -> NoToken {
-        let (why, news) = {
-            let mut standing = entry.standing();
-            let before = standing.trouble.clone();
-            let why = standing.failed(trouble, Instant::now());
-            (why, standing.trouble.is_none() || standing.trouble != before)
-        };
-        // A server that is away for a day is told of once, not at every try.
-        if news {
-            warn!(account = %entry.id, reason = %why, "no access token");
-        } else {
-            debug!(account = %entry.id, reason = %why, "still no access token");
+        let (why, news) = entry.standing().failed(trouble, Instant::now());
+        match &why {
+            // A server that is away for a day is told of once, not at every try.
+            _ if !news => debug!(account = %entry.id, reason = %why, "still no access token"),
+            NoToken::Unavailable { .. } => info!(account = %entry.id, reason = %why, "no access token"),
+            _ => warn!(account = %entry.id, reason = %why, "no access token"),
         }
         if matches!(why, NoToken::Rejected { .. }) {
             self.signal(&entry.id);

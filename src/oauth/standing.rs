@@ -37,6 +37,10 @@ pub(super) struct Standing {
     pub(super) rejected: Option<String>,
     /// The last failure that was not final.
     pub(super) trouble: Option<String>,
+    /// That failure is the operator's to mend.
+    misconfigured: bool,
+    /// What the log was told last, until a grant works again.
+    told: Option<String>,
     failures: u32,
     not_before: Option<Instant>,
     forced_at: Option<Instant>,
@@ -55,6 +59,8 @@ impl Entry {
                 unsaved: false,
                 rejected: None,
                 trouble: None,
+                misconfigured: false,
+                told: None,
                 failures: 0,
                 not_before: None,
                 forced_at: None,
@@ -92,8 +98,16 @@ impl Standing {
         }
         self.wait(instant).map(|retry_after| {
             let reason = self.trouble.clone().unwrap_or_else(|| "refreshing".into());
-            Err(NoToken::Unavailable { reason, retry_after })
+            Err(self.no_token(reason, retry_after))
         })
+    }
+
+    fn no_token(&self, reason: String, retry_after: Duration) -> NoToken {
+        if self.misconfigured {
+            NoToken::Misconfigured { account: self.account.id.to_string(), reason }
+        } else {
+            NoToken::Unavailable { reason, retry_after }
+        }
     }
 
     pub(super) fn unauthorized(&self) -> NoToken {
@@ -126,9 +140,21 @@ impl Standing {
         }
     }
 
-    /// Notes a failure and gives the answer for whoever waits.
-    pub(super) fn failed(&mut self, trouble: TokenTrouble, instant: Instant) -> NoToken {
+    /// Notes a failure; gives the answer for whoever waits, and whether it is news.
+    pub(super) fn failed(&mut self, trouble: TokenTrouble, instant: Instant) -> (NoToken, bool) {
+        let why = self.judged(trouble, instant);
+        let told = self.told.replace(match &why {
+            // The wait changes from time to time, the reason does not.
+            NoToken::Unavailable { reason, .. } => reason.clone(),
+            why => why.to_string(),
+        });
+        let news = told != self.told;
+        (why, news)
+    }
+
+    fn judged(&mut self, trouble: TokenTrouble, instant: Instant) -> NoToken {
         self.failures = self.failures.saturating_add(1);
+        self.misconfigured = matches!(trouble, TokenTrouble::Operator { .. });
         let (reason, wait) = match trouble {
             TokenTrouble::Rejected { reason } => {
                 self.rejected = Some(reason.clone());
@@ -145,12 +171,13 @@ impl Standing {
         };
         self.trouble = Some(reason.clone());
         self.not_before = Some(instant + wait);
-        NoToken::Unavailable { reason, retry_after: wait }
+        self.no_token(reason, wait)
     }
 
     /// A grant works: nothing that went before counts.
     pub(super) fn works(&mut self) {
         self.rejected = None;
+        self.told = None;
         self.pardon();
     }
 
@@ -163,6 +190,7 @@ impl Standing {
     /// Ask again at once, as if nothing had gone wrong.
     pub(super) fn pardon(&mut self) {
         self.trouble = None;
+        self.misconfigured = false;
         self.failures = 0;
         self.not_before = None;
     }

@@ -152,8 +152,19 @@ fn no_token(why: &NoToken) -> (LaneEffect, Trouble) {
                 &format!("run `waxseal account authorize {account}`"),
             ),
         ),
+        NoToken::Misconfigured { account, reason } => (
+            LaneEffect::Pause,
+            trouble(
+                format!("the authorization server refuses the client: {reason}"),
+                &format!(
+                    "correct client_id, client_secret, tenant or scope of account {account}, or renew the secret at \
+                     the provider; then reload"
+                ),
+            ),
+        ),
+        // The authorization server being away says nothing about a message either, however long it lasts.
         NoToken::Unavailable { reason, .. } => (
-            LaneEffect::BackOff,
+            LaneEffect::Pause,
             trouble(
                 format!("no access token from the authorization server: {reason}"),
                 "it is asked again by itself",

@@ -156,7 +156,13 @@ impl Queue {
     /// An account's trouble is said to be over: its mail goes at once.
     pub fn resume(&self, account: &AccountId) {
         let now = self.now();
-        self.state().lane(account).brake.release(now);
+        {
+            let mut state = self.state();
+            let lane = state.lane(account);
+            lane.brake.release(now);
+            // What is known is out of date; the probe finds out what holds now.
+            lane.trouble = None;
+        }
         self.shared.lanes.wake(account);
     }
 

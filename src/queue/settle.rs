@@ -99,13 +99,16 @@ impl Queue {
     /// Writes that a message has left, and lets go of what it took.
     pub(super) async fn depart(self, id: QueueId) {
         match self.journal().append(record::encode_done(id), Durability::Written).await {
-            Ok(place) => self.state().appended(place),
-            // It was delivered all the same; the next start will deliver it again.
+            Ok(place) => {
+                self.state().appended(place);
+                self.discard(id);
+            }
+            // It was delivered all the same. The next start will deliver it again, whole, so its content stays.
             Err(error) => {
                 tracing::error!(target: "waxseal::queue", queue_id = %id, %error, "departure not written");
+                self.state().forget(id);
             }
         }
-        self.discard(id);
     }
 
     /// Takes a message out of the index and off the disk, once its departure is written.

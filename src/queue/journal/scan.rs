@@ -2,7 +2,11 @@
 
 use super::segment::{self, Place, SegmentNumber};
 use crate::queue::record::{self, Damage, Record};
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+};
 
 /// What the scan found beside records.
 #[derive(Debug, Default)]
@@ -64,7 +68,10 @@ fn resynchronize(octets: &[u8], at: usize) -> usize {
 
 fn set_aside(quarantine: &Path, number: SegmentNumber, at: usize, octets: &[u8]) -> io::Result<()> {
     fs::create_dir_all(quarantine)?;
-    fs::write(quarantine.join(format!("{number:010}-{at}.octets")), octets)?;
+    let mut copy = File::create(quarantine.join(format!("{number:010}-{at}.octets")))?;
+    copy.write_all(octets)?;
+    copy.sync_all()?;
+    segment::sync_directory(quarantine)?;
     tracing::warn!(
         target: "waxseal::queue",
         segment = number, offset = at, octets = octets.len(),

@@ -248,10 +248,14 @@ impl Writer {
 
     fn settle_lazy(&mut self) {
         if self.unsynced {
-            if let Err(error) = self.file.sync_data() {
-                tracing::error!(target: "waxseal::queue", segment = self.number, %error, "journal sync failed");
-            }
             self.unsynced = false;
+            if let Err(error) = self.file.sync_data() {
+                // What was written may be gone after a power loss, so the files that it made superfluous stay for the
+                // next start to judge, and the segment is not written again.
+                tracing::error!(target: "waxseal::queue", segment = self.number, %error, "journal sync failed");
+                self.doomed.clear();
+                self.roll();
+            }
         }
         self.remove_doomed();
     }

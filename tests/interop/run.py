@@ -1,0 +1,858 @@
+#!/usr/bin/env python3
+"""Real mail clients against the real waxseal and a sandbox provider; see README.md beside this file.
+
+Standard library only. Everything runs on loopback and ends by itself.
+"""
+
+import argparse
+import email.utils
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HOSTNAME = "relay.example.com"
+PATIENCE = 30  # seconds that anything may take
+TOTAL = 300  # seconds for everything
+
+
+class Failure(Exception):
+    """A check that did not hold, in one sentence."""
+
+
+def ensure(holds, sentence):
+    if not holds:
+        raise Failure(sentence)
+
+
+def wait_until(sentence, look, patience=PATIENCE):
+    """What look() gives as soon as it is true."""
+    end = time.monotonic() + patience
+    while True:
+        value = look()
+        if value:
+            return value
+        ensure(time.monotonic() < end, f"{sentence}: not within {patience} s")
+        time.sleep(0.05)
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def environment():
+    """No proxy stands between two programs on loopback, and no setting comes in from outside."""
+    drop = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    return {k: v for k, v in os.environ.items() if k.upper() not in drop and not k.startswith("WAXSEAL_")}
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Processes
+
+
+class Process:
+    """A child that is ended by its own handle, whatever happens."""
+
+    running = []
+
+    def __init__(self, words, **options):
+        self.child = subprocess.Popen(words, env=environment(), **options)
+        Process.running.append(self)
+
+    def stop(self, patience=15):
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(patience)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        if self in Process.running:
+            Process.running.remove(self)
+        return self.child.returncode
+
+    @classmethod
+    def stop_all(cls):
+        for process in list(cls.running):
+            process.stop()
+
+
+class Sandbox:
+    """The sandbox provider, and what has arrived there by recipient."""
+
+    def __init__(self, program, directory, name, flags=(), **fixed):
+        self.program, self.name, self.flags, self.fixed = program, name, list(flags), fixed
+        self.directory = os.path.join(directory, "arrived-" + name)
+        self.ca = os.path.join(directory, name + "-ca.pem")
+        os.makedirs(self.directory)
+        self.process = None
+        self.start()
+
+    def start(self):
+        words = [self.program, "--auto-approve", "--directory", self.directory, "--ca", self.ca, *self.flags]
+        for name, value in self.fixed.items():
+            words += ["--" + name.replace("_", "-"), value]
+        self.process = Process(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        line = self.process.child.stdout.readline()
+        ensure(line, f"the sandbox {self.name} does not start")
+        ready = json.loads(line)
+        host, port = ready["smtp"].rsplit(":", 1)
+        self.host, self.port = host, int(port)
+        self.authorization_endpoint, self.token_endpoint = ready["authorization_endpoint"], ready["token_endpoint"]
+
+    def arrived(self, recipient):
+        for path in sorted(glob.glob(os.path.join(self.directory, "*.json"))):
+            with open(path, encoding="utf-8") as file:
+                envelope = json.load(file)
+            if recipient in envelope["to"]:
+                with open(path[:-5] + ".eml", "rb") as file:
+                    return envelope, file.read()
+        return None
+
+    def count(self):
+        return len(glob.glob(os.path.join(self.directory, "*.json")))
+
+
+class Relay:
+    """The daemon and its command line."""
+
+    def __init__(self, binary, directory):
+        self.binary, self.directory = binary, directory
+        self.port, self.admin = free_port(), free_port()
+        self.config = os.path.join(directory, "waxseal.toml")
+        self.log_path = os.path.join(directory, "log")
+        self.process = None
+
+    def configure(self, accounts):
+        """Writes the configuration as a user would; `accounts` maps ids to keys."""
+        lines = [
+            f'hostname  = "{HOSTNAME}"',
+            f'state_dir = "{self.directory}/state"',
+            "[[listener]]",
+            f'address = "127.0.0.1:{self.port}"',
+            "[admin]",
+            f'address    = "127.0.0.1:{self.admin}"',
+            f'public_url = "http://localhost:{self.admin}"',
+            "[log]",
+            'format = "text"',
+        ]
+        for name, keys in accounts.items():
+            lines.append(f"[account.{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            words = [self.binary, "--config", self.config, "serve"]
+            self.process = Process(words, stdin=subprocess.DEVNULL, stderr=log)
+        wait_until("the relay is ready", self.ready)
+
+    def ready(self):
+        ensure(self.process.child.poll() is None, "the relay ended: " + self.log()[-2000:])
+        try:
+            with opener().open(f"http://127.0.0.1:{self.admin}/readyz", timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self):
+        return self.process.stop()
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def run(self, *words):
+        done = subprocess.run(
+            [self.binary, "--config", self.config, *words],
+            env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
+        )
+        ensure(done.returncode == 0, f"waxseal {' '.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def account(self, name):
+        accounts = json.loads(self.run("account", "list", "--json"))
+        return next(account for account in accounts if account["id"] == name)
+
+    def queued(self, name=None):
+        messages = json.loads(self.run("queue", "list", "--json"))
+        return [message for message in messages if name in (None, message["account"])]
+
+    def authorize(self, name, paste):
+        """Generate Tokens as a person does: open the page that is printed, agree, come back."""
+        words = [self.binary, "--config", self.config, "account", "authorize", name, "--no-browser"]
+        words += ["--paste"] if paste else []
+        process = Process(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            said, url = "", None
+            while url is None:
+                line = process.child.stdout.readline()
+                said += line
+                ensure(line, f"account authorize {name} printed no URL: {said}")
+                url = next(iter(re.findall(r"https?://\S+", line)), None)
+            if paste:
+                # A host without a browser: the person's own browser ends at an address that nobody answers.
+                landed = redirected(url)
+                out, _ = process.child.communicate(landed + "\n", timeout=PATIENCE)
+            else:
+                with opener().open(url, timeout=PATIENCE) as page:
+                    ensure(page.status == 200, f"the callback page answers {page.status}")
+                    ensure("/oauth/callback" in page.url, f"the browser ended at {page.url.split('?')[0]}")
+                out, _ = process.child.communicate(timeout=PATIENCE)
+            code = process.child.returncode
+            ensure(code == 0, f"account authorize {name}: exit {code}: {said}{out}")
+            wait_until(f"{name} is ready after its authorization", lambda: self.account(name)["state"] == "ready", 5)
+            ensure(self.account(name)["token_expires_at"], f"after the authorization {name} has no token")
+        finally:
+            process.stop()
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def opener(*handlers):
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
+
+
+def redirected(url):
+    """Where the provider sends the browser."""
+    try:
+        opener(NoRedirect()).open(url, timeout=PATIENCE)
+    except urllib.error.HTTPError as answer:
+        ensure(answer.code in (302, 303, 307), f"the provider answers {answer.code}")
+        return answer.headers["Location"]
+    raise Failure("the provider does not redirect")
+
+
+class Recorder:
+    """A scripted SMTP server that keeps what clients really send. It greets with the relay's own EHLO reply, so that
+    a client makes the same choices with both."""
+
+    def __init__(self, relay):
+        with socket.create_connection(("127.0.0.1", relay.port), PATIENCE) as connection:
+            file = connection.makefile("rwb")
+            file.readline()
+            file.write(b"EHLO localhost\r\n")
+            file.flush()
+            self.ehlo = []
+            while not self.ehlo or self.ehlo[-1][3:4] == b"-":
+                self.ehlo.append(file.readline())
+        ensure(self.ehlo[0].startswith(b"250"), f"the relay refuses EHLO: {self.ehlo}")
+        self.contents = []
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(PATIENCE)
+                try:
+                    self.session(connection.makefile("rwb"))
+                except OSError:
+                    pass
+
+    def session(self, file):
+        def say(*lines):
+            file.write(b"".join(lines))
+            file.flush()
+
+        say(b"220 recorder ESMTP\r\n")
+        while True:
+            command = file.readline().strip().upper()
+            if command.startswith(b"EHLO"):
+                say(*self.ehlo)
+            elif command == b"DATA":
+                say(b"354 go on\r\n")
+                lines = []
+                while (line := file.readline()) != b".\r\n":
+                    if not line:
+                        return
+                    lines.append(line[1:] if line.startswith(b".") else line)
+                self.contents.append(b"".join(lines))
+                say(b"250 2.0.0 kept\r\n")
+            elif command == b"QUIT" or not command:
+                say(b"221 2.0.0 bye\r\n")
+                return
+            else:
+                say(b"250 2.0.0 OK\r\n")
+
+    def close(self):
+        self.server.close()
+
+
+class Forwarder:
+    """A port that leads to another one, or nowhere until it is opened: a service that is down, or that changes."""
+
+    def __init__(self, to):
+        self.host, self.port, self.to, self.server = "127.0.0.1", free_port(), to, None
+
+    def open(self):
+        self.server = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                near, _ = self.server.accept()
+                far = socket.create_connection(("127.0.0.1", self.to), PATIENCE)
+            except OSError:
+                return
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self.copy, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def copy(one, other):
+        try:
+            while octets := one.recv(65536):
+                other.sendall(octets)
+            other.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        if self.server:
+            self.server.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The message and the clients
+
+BODY_LINES = [
+    b"Latin-1 octets: caf\xe9, na\xefve, \xa3 12, \xff.",
+    b".a line that begins with a dot",
+    b"..and one with two",
+    b". ",
+    b"",
+    b"trailing spaces and a tab:   \t ",
+    b"long: " + b"0123456789" * 89 + b"abcd",  # 900 octets
+    b"  leading spaces; From here on: a colon; a backslash \\, a percent 100%, a tilde",
+    b"the last line, after an empty one:",
+    b"",
+    b"end",
+]
+BODY = b"".join(line + b"\r\n" for line in BODY_LINES)
+
+
+class Job:
+    """One message of one client from one sender."""
+
+    def __init__(self, port, sender, recipient, directory):
+        self.port, self.sender, self.recipient, self.directory = port, sender, recipient, directory
+
+    def content(self, date, message_id):
+        """The content with CRLF line ends; with or without the fields that the relay adds where they are missing."""
+        lines = [f"From: Legacy <{self.sender}>", f"To: {self.recipient}", "Subject: one for each client"]
+        if date:
+            lines.append("Date: " + email.utils.formatdate())
+        if message_id:
+            lines.append(f"Message-ID: <{self.recipient.split('@')[0]}@legacy.example>")
+        lines += ["MIME-Version: 1.0", 'Content-Type: text/plain; charset="iso-8859-1"',
+                  "Content-Transfer-Encoding: 8bit", "X-Folded: first", "\tand folded", ""]
+        return "".join(line + "\r\n" for line in lines).encode("ascii") + BODY
+
+    def file(self, octets):
+        path = os.path.join(self.directory, "content")
+        with open(path, "wb") as file:
+            file.write(octets)
+        return path
+
+    def command(self, words, octets=b"", good=(0,)):
+        done = subprocess.run(words, input=octets, env=environment(), capture_output=True, timeout=PATIENCE)
+        said = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
+        ensure(done.returncode in good, f"{words[0]} exits {done.returncode}: {said[-400:]}")
+        return said
+
+
+# Each client is a function that sends, and returns what it was given to send: CRLF line ends, or None where it makes
+# the message itself.
+
+
+def send_swaks(job, good=(0,)):
+    # swaks stuffs dots, turns LF into CRLF, and ends the last line itself. It replaces tokens such as %DATE%; none
+    # are in the content.
+    content = job.content(date=True, message_id=False)
+    path = job.file(content.replace(b"\r\n", b"\n").removesuffix(b"\n"))
+    words = ["swaks", "--server", f"127.0.0.1:{job.port}", "--helo", "legacy.example", "--from", job.sender]
+    job.said = job.command(words + ["--to", job.recipient, "--data", "@" + path], good=good)
+    return content
+
+
+def send_curl(job):
+    # curl sends the file as it is, and stuffs dots.
+    content = job.content(date=True, message_id=True)
+    url = f"smtp://127.0.0.1:{job.port}/legacy.example"
+    words = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", str(PATIENCE), "--url", url]
+    words += ["--mail-from", job.sender, "--mail-rcpt", job.recipient, "--upload-file", job.file(content)]
+    job.command(words)
+    return content
+
+
+def send_msmtp(job):
+    # msmtp turns LF into CRLF and stuffs dots. It would add Date and Message-ID itself.
+    content = job.content(date=True, message_id=True)
+    words = ["msmtp", "--file=/dev/null", "--host=127.0.0.1", f"--port={job.port}", "--auth=off", "--tls=off"]
+    words += [f"--from={job.sender}", "--timeout=20", job.recipient]
+    job.command(words, content.replace(b"\r\n", b"\n"))
+    return content
+
+
+def send_smtplib(job):
+    # Given octets, smtplib stuffs dots and changes nothing else. Neither Date nor Message-ID: the relay adds both.
+    content = job.content(date=False, message_id=False)
+    with smtplib.SMTP("127.0.0.1", job.port, "legacy.example", timeout=PATIENCE) as client:
+        client.sendmail(job.sender, [job.recipient], content, mail_options=["BODY=8BITMIME"])
+    return content
+
+
+def send_s_nail(job):
+    # s-nail makes the header section itself, and chooses how to encode the body: only a recording tells what it sent.
+    words = ["s-nail", "-:/", "-S", "v15-compat", "-S", f"mta=smtp://127.0.0.1:{job.port}"]
+    words += ["-S", "smtp-auth=none", "-S", "hostname=legacy.example", "-S", f"from={job.sender}"]
+    words += ["-S", "ttycharset=iso-8859-1", "-S", "sendcharsets=iso-8859-1", "-S", "mime-encoding=8bit"]
+    words += ["-S", "nosave", "-S", "sendwait", "-s", "one for each client", "-r", job.sender, job.recipient]
+    job.command(words, BODY.replace(b"\r\n", b"\n"))
+
+
+CLIENTS = {  # name, program (None: always there), function
+    "swaks": ("swaks", send_swaks),
+    "curl": ("curl", send_curl),
+    "msmtp": ("msmtp", send_msmtp),
+    "smtplib": (None, send_smtplib),
+    "s-nail": ("s-nail", send_s_nail),
+}
+
+
+def installed(program):
+    return program is None or shutil.which(program) is not None
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Comparing octets
+
+TRACE = re.compile(
+    rb"\AReceived: from \S+ \(\[127\.0\.0\.1\]\)\r\n"
+    rb"\tby relay\.example\.com \(waxseal\) with E?SMTP id \w+;\r\n"
+    rb"\t[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\r\n"
+)
+DATE = re.compile(rb"\ADate: [^\r\n]+\r\n")
+MESSAGE_ID = re.compile(rb"\AMessage-ID: <\w+@relay\.example\.com>\r\n")
+
+
+def header_names(content):
+    section = content.split(b"\r\n\r\n", 1)[0]
+    return {line.split(b":", 1)[0].strip().lower() for line in section.split(b"\r\n") if b":" in line}
+
+
+def without_trace(arrived, sent):
+    """What arrived, less exactly what the relay may add: the trace field, and what the client left out."""
+    names = header_names(sent)
+    expected = [("the trace field", TRACE)]
+    expected += [] if b"date" in names else [("Date", DATE)]
+    expected += [] if b"message-id" in names else [("Message-ID", MESSAGE_ID)]
+    for name, pattern in expected:
+        match = pattern.match(arrived)
+        ensure(match, f"{name} is missing: {arrived[:200]!r}")
+        arrived = arrived[match.end():]
+    return arrived
+
+
+def without_per_run(content):
+    """Without the header fields that a client makes anew for every message."""
+    section, blank, body = content.partition(b"\r\n\r\n")
+    kept = [line for line in section.split(b"\r\n") if not re.match(rb"(?i)(date|message-id):", line)]
+    return b"\r\n".join(kept) + blank + body
+
+
+def compare(what, got, wanted):
+    if got == wanted:
+        return
+    at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
+    near = slice(max(at - 20, 0), at + 40)
+    raise Failure(f"{what} differs at octet {at}: {got[near]!r}, should be {wanted[near]!r}")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The four account types
+
+MATRIX = {  # account: domain, mechanism, sandbox flags, user
+    "basic": ("basic.example", "PLAIN", ["--mechanisms", "PLAIN,LOGIN"], "user@basic.example"),
+    "oauth2": ("oauth2.example", "XOAUTH2", ["--mechanisms", "XOAUTH2", "--security", "tls"], "user@oauth2.example"),
+    "google": ("google.example", "XOAUTH2", ["--mechanisms", "XOAUTH2"], "user@google.example"),
+    "microsoft": ("microsoft.example", "XOAUTH2", ["--mechanisms", "XOAUTH2", "--rotate"], "user@microsoft.example"),
+}
+
+
+def account_keys(kind, domain, sandbox, user, **more):
+    keys = {"type": kind, "domain": domain, "address": sandbox.host, "port": sandbox.port, "ca_file": sandbox.ca,
+            "username": user}
+    if kind == "basic":
+        keys["password"] = sandbox.fixed.get("password", "sandbox-password")
+    else:
+        keys.update(client_id=sandbox.fixed["client_id"], client_secret=sandbox.fixed["client_secret"],
+                    authorization_endpoint=sandbox.authorization_endpoint, token_endpoint=sandbox.token_endpoint)
+    if kind == "oauth2":
+        keys["scope"] = "mail offline_access"
+    keys.update(more)
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+class Results:
+    """Cells of the tables, and whether anything went wrong."""
+
+    def __init__(self):
+        self.cells, self.checks, self.skipped = {}, [], []
+
+    def check(self, name, work):
+        try:
+            note = work()
+            self.checks.append((name, "ok", note or ""))
+        except (Failure, OSError, subprocess.SubprocessError, ValueError, KeyError, smtplib.SMTPException) as problem:
+            self.checks.append((name, "FAIL", str(problem) or repr(problem)))
+        print("  ", " ".join(self.checks[-1]).rstrip(), flush=True)
+        return self.checks[-1][1] == "ok"
+
+    def failures(self):
+        return sum(cell != "ok" for cell in self.cells.values()) + sum(word != "ok" for _, word, _ in self.checks)
+
+
+def one_message(client, account, relay, recorder, sandbox, directory):
+    send = CLIENTS[client][1]
+    domain, mechanism, _, user = MATRIX[account]
+    sender, recipient = f"app@{domain}", f"{client}-{account}@destination.example"
+
+    kept = len(recorder.contents)
+    given = send(Job(recorder.port, sender, recipient, directory))
+    wait_until("the recording", lambda: len(recorder.contents) > kept, 10)
+    recorded = recorder.contents[-1]
+    if given is not None:
+        compare("what the client sends of what it was given", without_per_run(recorded), without_per_run(given))
+
+    given = send(Job(relay.port, sender, recipient, directory))
+    envelope, arrived = wait_until("the arrival", lambda: sandbox.arrived(recipient))
+    rest = without_trace(arrived, recorded)
+    if given is not None:
+        compare("what arrived", rest, given)
+    else:
+        # Two runs of a client that writes its own message differ in their Date and Message-ID.
+        compare("what arrived", without_per_run(rest), without_per_run(recorded))
+        ensure(BODY in rest, "the body is not in what arrived")
+    ensure(envelope["from"] == sender, f"the reverse-path is {envelope['from']}")
+    ensure(envelope["to"] == [recipient], f"the forward-paths are {envelope['to']}")
+    ensure(envelope["mechanism"] == mechanism, f"the mechanism is {envelope['mechanism']}")
+    ensure(envelope["user"] == user, f"the user is {envelope['user']}")
+    ensure(envelope["tls"].startswith("TLS"), f"TLS is {envelope['tls']}")
+
+
+def matrix(arguments, directory, results):
+    print("one message per client through each account type", flush=True)
+    os.makedirs(directory)
+    sandboxes = {}
+    for name, (_, _, flags, user) in MATRIX.items():
+        sandboxes[name] = Sandbox(arguments.sandbox, directory, name, flags, username=user,
+                                  password=f"password of {name}", client_id=f"client-{name}",
+                                  client_secret=f"secret-{name}")
+    relay = Relay(arguments.binary, directory)
+    accounts = {}
+    for name, (domain, _, flags, user) in MATRIX.items():
+        more = {"security": "tls"} if "tls" in flags else {}
+        accounts[name] = account_keys(name, domain, sandboxes[name], user, **more)
+    relay.configure(accounts)
+    relay.start()
+    recorder = Recorder(relay)
+    for name, paste in (("oauth2", False), ("google", False), ("microsoft", True)):
+        title = f"account authorize {name}" + (" --paste" if paste else "")
+        results.check(title, lambda name=name, paste=paste: relay.authorize(name, paste))
+
+    for client, (program, _) in CLIENTS.items():
+        if not installed(program):
+            results.skipped.append(client)
+            print(f"   {client}: SKIPPED, NOT INSTALLED", flush=True)
+            continue
+        for account in MATRIX:
+            try:
+                one_message(client, account, relay, recorder, sandboxes[account], directory)
+                cell = "ok"
+            except (Failure, OSError, subprocess.SubprocessError, smtplib.SMTPException) as problem:
+                cell = f"FAIL ({problem})"
+            results.cells[client, account] = cell
+            print(f"   {client} through {account}: {cell}", flush=True)
+
+    results.check("the queue is empty afterwards",
+                  lambda: wait_until("an empty queue", lambda: not relay.queued(), 10) and None)
+    results.check("every message arrived once", lambda: ensure(
+        sum(sandbox.count() for sandbox in sandboxes.values()) == len(results.cells),
+        f"{[(name, sandbox.count()) for name, sandbox in sandboxes.items()]} for {len(results.cells)} messages"))
+
+    def unknown_domain_smtplib():
+        try:
+            send_smtplib(Job(relay.port, "app@nobody.example", "x@destination.example", directory))
+        except smtplib.SMTPSenderRefused as refusal:
+            text = f"{refusal.smtp_code} {refusal.smtp_error.decode()}"
+            ensure(text.startswith("550 5.7.1") and "nobody.example" in text, text)
+            return text
+        raise Failure("the sender was accepted")
+
+    def unknown_domain_swaks():
+        job = Job(relay.port, "app@nobody.example", "x@destination.example", directory)
+        send_swaks(job, good=(23,))  # 23: swaks's code for a refused MAIL
+        lines = [line for line in job.said.splitlines() if "550 5.7.1" in line]
+        ensure(len(lines) == 1 and "nobody.example" in lines[0], job.said[-400:])
+
+    results.check("unknown sender domain, smtplib", unknown_domain_smtplib)
+    if installed("swaks"):
+        results.check("unknown sender domain, swaks", unknown_domain_swaks)
+
+    def stopped():
+        code = relay.stop()
+        ensure(code == 0, f"SIGTERM: exit {code}")
+        ensure("panicked" not in relay.log(), "the relay panicked: " + relay.log()[-1000:])
+
+    results.check("SIGTERM ends the relay with exit 0", stopped)
+    recorder.close()
+    for sandbox in sandboxes.values():
+        results.check(f"SIGTERM ends sandbox {sandbox.name} with exit 0", lambda sandbox=sandbox: ensure(
+            sandbox.process.stop() == 0, f"exit {sandbox.process.child.returncode}"))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Troubles, each with its cure
+
+MARKS = 2  # messages per trouble: the log names the trouble, not each message that waits for its end
+AT_ONCE = 4  # seconds that a message may take after its trouble is over and somebody has said so
+
+
+def first_refresh_token(sandbox):
+    """Walks the authorization code flow without waxseal, to move in with a refresh token."""
+    import base64
+    import hashlib
+    import secrets
+    from urllib.parse import parse_qs, urlencode, urlsplit
+
+    verifier = secrets.token_urlsafe(48)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    redirect = "http://127.0.0.1:1/"
+    client = {"client_id": sandbox.fixed["client_id"], "redirect_uri": redirect}
+    query = urlencode({"response_type": "code", "code_challenge": challenge, "code_challenge_method": "S256", **client})
+    code = parse_qs(urlsplit(redirected(f"{sandbox.authorization_endpoint}?{query}")).query)["code"][0]
+    form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier,
+            "client_secret": sandbox.fixed["client_secret"], **client}
+    with opener().open(sandbox.token_endpoint, urlencode(form).encode(), timeout=PATIENCE) as answer:
+        return json.load(answer)["refresh_token"]
+
+
+def troubles(arguments, directory, results):
+    print("troubles: the message stays queued, the trouble is named once, the cure lets it go", flush=True)
+    os.makedirs(directory)
+    user = "user@trouble.example"
+    fixed = {"username": user, "password": "right", "client_id": "client", "client_secret": "secret"}
+
+    def sandbox(name, *flags):
+        return Sandbox(arguments.sandbox, directory, name, flags, **fixed)
+
+    boxes = {
+        "nostarttls": sandbox("nostarttls", "--mechanisms", "PLAIN"),
+        "untrusted": sandbox("untrusted", "--mechanisms", "PLAIN"),
+        "refused": sandbox("refused", "--mechanisms", "PLAIN"),
+        "deadtoken": sandbox("deadtoken", "--mechanisms", "XOAUTH2"),
+        "unauthorized": sandbox("unauthorized", "--mechanisms", "XOAUTH2"),
+    }
+    # Somebody on the way strips STARTTLS: the account's port leads to a server without it, and later to the right one.
+    stripped = sandbox("stripped", "--mechanisms", "PLAIN", "--security", "none")
+    way = Forwarder(stripped.port)
+    way.open()
+    dead = boxes["deadtoken"]
+    forwarder = Forwarder(int(dead.token_endpoint.split(":")[2].split("/")[0]))
+    good = {
+        name: account_keys("basic" if name in ("nostarttls", "untrusted", "refused") else "oauth2",
+                           f"{name}.example", box, user)
+        for name, box in boxes.items()
+    }
+    good["deadtoken"].update(token_endpoint=f"http://127.0.0.1:{forwarder.port}/token",
+                             refresh_token=first_refresh_token(dead))
+    good["nostarttls"]["port"] = way.port
+    accounts = {name: dict(keys) for name, keys in good.items()}
+    del accounts["untrusted"]["ca_file"]
+    accounts["refused"]["password"] = "wrong"
+    relay = Relay(arguments.binary, directory)
+    relay.configure(accounts)
+    relay.start()
+
+    def recipients(name):
+        return [f"{name}-{number}@destination.example" for number in range(MARKS)]
+
+    def submit(name):
+        for recipient in recipients(name):
+            send_smtplib(Job(relay.port, f"app@{name}.example", recipient, directory))
+
+    def said_about(name):
+        """Warnings and errors that name the account."""
+        lines = [line for line in relay.log().splitlines() if re.search(r"\s(WARN|ERROR)\s", line)]
+        return [line for line in lines if re.search(rf'account="?{name}\b', line)]
+
+    def trouble(name, state, words):
+        """`words`: what last_error and remedy have to speak of."""
+        submit(name)
+        account = wait_until(f"account list tells of {name}", lambda: next(
+            (a for a in [relay.account(name)] if a["last_error"] and a["state"] == state), None), 15)
+        time.sleep(1)
+        account = relay.account(name)
+        ensure(account["remedy"], f"no remedy beside {account['last_error']!r}")
+        told = f"{account['last_error']}; {account['remedy']}"
+        for word in words:
+            ensure(word.lower() in told.lower(), f"{told!r} does not speak of {word!r}")
+        waiting = relay.queued(name)
+        ensure(len(waiting) == MARKS, f"{len(waiting)} of {MARKS} messages are queued")
+        ensure(not any(m["state"] == "failed" for m in waiting), f"states {[m['state'] for m in waiting]}")
+        ensure(not any(boxes[name].arrived(r) for r in recipients(name)), "a message arrived all the same")
+        return f"[{account['state']}; messages {waiting[0]['state']}] {told}"
+
+    def logged_once(name):
+        lines = said_about(name)
+        ensure(len(lines) == 1, f"{len(lines)} warnings name the account: " + " || ".join(lines))
+
+    def cured(name, patience):
+        begun = time.monotonic()
+        for recipient in recipients(name):
+            _, arrived = wait_until("delivery after the cure", lambda: boxes[name].arrived(recipient), patience)
+            ensure(arrived.endswith(BODY), "the content was hurt by waiting")
+        wait_until("the account is ready", lambda: relay.account(name)["state"] == "ready", 10)
+        ensure(relay.account(name)["last_error"] is None, f"last_error stays: {relay.account(name)['last_error']}")
+        wait_until("the queue lets go", lambda: not relay.queued(name), 10)
+        ensure(boxes[name].count() == MARKS, f"{boxes[name].count()} messages for {MARKS}")
+        return f"after {time.monotonic() - begun:.1f} s"
+
+    def starttls_back():
+        ensure(stripped.count() == 0, "mail went out in the clear")
+        way.to = boxes["nostarttls"].port
+        relay.run("queue", "retry", "--all")
+        return cured("nostarttls", AT_ONCE)
+
+    def reload_cures(name):
+        accounts[name] = good[name]
+        relay.configure(accounts)
+        relay.run("reload")
+        return cured(name, AT_ONCE)
+
+    def endpoint_back():
+        forwarder.open()
+        relay.run("account", "refresh", "deadtoken")
+        return cured("deadtoken", AT_ONCE)
+
+    def authorized_at_last():
+        relay.authorize("unauthorized", paste=False)
+        return cured("unauthorized", AT_ONCE)
+
+    cases = [
+        ("nostarttls", "upstream without STARTTLS", "failing", ["STARTTLS", "security"], starttls_back,
+         "STARTTLS comes back, queue retry --all"),
+        ("untrusted", "certificate that does not verify", "failing", ["certificate", "ca_file"],
+         lambda: reload_cures("untrusted"), "ca_file set, waxseal reload"),
+        ("refused", "refused login", "failing", ["password"], lambda: reload_cures("refused"),
+         "password set right, waxseal reload"),
+        ("deadtoken", "dead token endpoint", "failing", ["token"], endpoint_back,
+         "the endpoint comes back, account refresh"),
+        ("unauthorized", "account that nobody authorized", "needs_authorization", ["account authorize"],
+         authorized_at_last, "account authorize"),
+    ]
+    for name, title, state, words, cure, how in cases:
+        results.check(title, lambda name=name, state=state, words=words: trouble(name, state, words))
+        results.check(f"{title}: one line in the log", lambda name=name: logged_once(name))
+        results.check(f"{title}: cured ({how})", cure)
+    results.check("no secret in the log", lambda: ensure(
+        not any(secret in relay.log() for secret in ('"wrong"', '"right"', good["deadtoken"]["refresh_token"])),
+        "a password or token is in the log"))
+    results.check("SIGTERM ends the relay with exit 0", lambda: ensure(relay.stop() == 0, "it does not"))
+    forwarder.close()
+    way.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def table(results):
+    width = max(len(name) for name in CLIENTS) + 2
+    print("\n" + "client".ljust(width) + "".join(account.ljust(12) for account in MATRIX))
+    for client in CLIENTS:
+        cells = (results.cells.get((client, account), "-") for account in MATRIX)
+        print(client.ljust(width) + "".join(cell.split(" ")[0].ljust(12) for cell in cells))
+    for (client, account), cell in results.cells.items():
+        if cell != "ok":
+            print(f"{client} through {account}: {cell}")
+    print()
+    for name, word, note in results.checks:
+        print(f"{word:5} {name}" + (f": {note}" if note else ""))
+    done = len(results.cells) + len(results.checks)
+    failed, skipped = results.failures(), len(results.skipped) * len(MATRIX)
+    if skipped:
+        print(f"\nSKIPPED, NOT INSTALLED: {', '.join(results.skipped)} ({skipped} messages not sent)")
+    print(f"\n{done - failed} passed, {failed} failed, {skipped} skipped")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="real mail clients against waxseal and a sandbox provider")
+    parser.add_argument("--binary", default=os.path.join(ROOT, "target/debug/waxseal"))
+    parser.add_argument("--sandbox", help="the example program `sandbox`; by default in examples/ beside the binary")
+    parser.add_argument("--require", action="store_true", help="a client that is not installed is a failure")
+    parser.add_argument("--keep", action="store_true", help="leave the temporary directory, logs included")
+    parser.add_argument("--only", choices=["matrix", "troubles"], help="one half alone")
+    arguments = parser.parse_args()
+    arguments.binary = os.path.abspath(arguments.binary)
+    arguments.sandbox = os.path.abspath(
+        arguments.sandbox or os.path.join(os.path.dirname(arguments.binary), "examples/sandbox"))
+    for program in (arguments.binary, arguments.sandbox):
+        if not os.access(program, os.X_OK):
+            sys.exit(f"{program} is not there; run `cargo build --bins --example sandbox` first")
+
+    def too_late(*_):
+        raise SystemExit(f"not finished within {TOTAL} s")
+
+    signal.signal(signal.SIGALRM, too_late)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    signal.alarm(TOTAL)
+    directory = tempfile.mkdtemp(prefix="waxseal-interop-")
+    results = Results()
+    begun = time.monotonic()
+    try:
+        for name, part in (("matrix", matrix), ("troubles", troubles)):
+            if arguments.only in (None, name):
+                try:
+                    part(arguments, os.path.join(directory, name), results)
+                except Failure as problem:
+                    results.checks.append((name, "FAIL", str(problem)))
+                Process.stop_all()
+    finally:
+        signal.alarm(0)
+        Process.stop_all()
+        if arguments.keep:
+            print(f"\nlogs and messages: {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    table(results)
+    print(f"in {time.monotonic() - begun:.0f} s")
+    return 1 if results.failures() or (arguments.require and results.skipped) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
