@@ -28,11 +28,16 @@ pub enum Leave {
     Probing,
 }
 
+/// Untried lets one through until it has worked: ten connections with a wrong password at once would lock an account.
 /// Open lets everything through. Closed lets one probe through each time its wait is over; the waits double.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Brake {
+    /// Nothing has gone through since the start, or since the account was configured.
+    Untried {
+        /// One is on its way.
+        probing: bool,
+    },
     /// No trouble.
-    #[default]
     Open,
     /// Trouble.
     Closed {
@@ -63,7 +68,11 @@ impl Brake {
     pub fn ask(&mut self, now: Millis) -> Leave {
         match self {
             Self::Open => Leave::Go,
-            Self::Closed { probing: true, .. } => Leave::Probing,
+            Self::Untried { probing: true } | Self::Closed { probing: true, .. } => Leave::Probing,
+            Self::Untried { probing } => {
+                *probing = true;
+                Leave::Probe
+            }
             Self::Closed { until, .. } if now < *until => Leave::Wait(*until),
             Self::Closed { probing, .. } => {
                 *probing = true;
@@ -76,7 +85,7 @@ impl Brake {
     pub fn after(&mut self, effect: &LaneEffect, now: Millis, chance: f64) -> bool {
         let (cause, at_least) = match effect {
             LaneEffect::None => {
-                let was_closed = *self != Self::Open;
+                let was_closed = self.cause().is_some();
                 *self = Self::Open;
                 return was_closed;
             }
@@ -92,7 +101,7 @@ impl Brake {
                 return false;
             }
             Self::Closed { streak, cause: earlier, .. } => (*streak + 1, *earlier != cause),
-            Self::Open => (0, true),
+            Self::Open | Self::Untried { .. } => (0, true),
         };
         let (first, longest) = cause.waits();
         let wait = first.saturating_mul(1 << streak.min(16)).min(longest).max(at_least);
@@ -108,9 +117,17 @@ impl Brake {
         }
     }
 
+    /// The account was configured anew: what was true of it may not be now.
+    pub fn reconfigured(&mut self, now: Millis) {
+        match self {
+            Self::Open => *self = Self::default(),
+            _ => self.release(now),
+        }
+    }
+
     /// A granted probe ended without an answer: another may go.
     pub fn forget_probe(&mut self) {
-        if let Self::Closed { probing, .. } = self {
+        if let Self::Untried { probing } | Self::Closed { probing, .. } = self {
             *probing = false;
         }
     }
@@ -118,9 +135,15 @@ impl Brake {
     /// What closed it, while it is closed.
     pub fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Open => None,
+            Self::Open | Self::Untried { .. } => None,
             Self::Closed { cause, .. } => Some(*cause),
         }
+    }
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self::Untried { probing: false }
     }
 }
 
@@ -129,8 +152,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trouble_closes_a_probe_opens() {
+    fn until_one_has_gone_through_only_one_goes() {
         let mut brake = Brake::default();
+        assert_eq!(brake.ask(0), Leave::Probe);
+        assert_eq!(brake.ask(0), Leave::Probing);
+        assert!(!brake.after(&LaneEffect::None, 1, 0.5), "nothing was wrong, so nothing is told");
+        assert_eq!(brake.ask(1), Leave::Go);
+        brake.reconfigured(2);
+        assert_eq!(brake.ask(2), Leave::Probe);
+        assert!(brake.after(&LaneEffect::Pause, 3, 0.5));
+    }
+
+    #[test]
+    fn trouble_closes_a_probe_opens() {
+        let mut brake = Brake::Open;
         assert_eq!(brake.ask(0), Leave::Go);
         assert!(brake.after(&LaneEffect::Pause, 0, 0.5));
         assert_eq!(brake.ask(29_999), Leave::Wait(30_000));

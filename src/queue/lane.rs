@@ -103,7 +103,7 @@ impl Lane {
 
     /// Whether fresh mail goes out soon, so that keeping it in memory is worth it.
     pub fn flows(&self) -> bool {
-        self.pacing.is_some() && self.brake == Brake::Open
+        self.pacing.is_some() && self.brake.cause().is_none()
     }
 
     /// Whether its mail is held: no such account, or login or token trouble.
@@ -153,7 +153,7 @@ mod tests {
 
     fn lane(max_connections: usize) -> Lane {
         let pacing = Pacing { max_connections, rate_limit: None, max_recipients_per_message: None };
-        Lane { pacing: Some(pacing), ..Lane::default() }
+        Lane { pacing: Some(pacing), brake: Brake::Open, ..Lane::default() }
     }
 
     fn id(n: u64) -> QueueId {

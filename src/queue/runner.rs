@@ -138,7 +138,7 @@ impl Queue {
             let lane = state.lane(&account);
             lane.pacing = Some(pacing);
             // What was wrong may have been the configuration.
-            lane.brake.release(self.now());
+            lane.brake.reconfigured(self.now());
             match running.get_mut(&account) {
                 Some(lane) => {
                     lane.carrier = carrier;

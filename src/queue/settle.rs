@@ -2,7 +2,7 @@
 
 use super::{
     Queue,
-    brake::Cause,
+    brake::{Brake, Cause},
     entry::{Next, Received, Status},
     journal::Durability,
     record,
@@ -67,6 +67,7 @@ impl Queue {
         }
         let lane = state.lane(&claimed.account);
         lane.active = lane.active.saturating_sub(1);
+        let alone = lane.brake != Brake::Open;
         let changed = lane.brake.after(&outcome.lane, now, fastrand::f64());
         let cause = lane.brake.cause();
         if outcome.dispositions.iter().any(|d| matches!(d, Disposition::Delivered(_))) {
@@ -82,12 +83,12 @@ impl Queue {
             self.shared.memory.fetch_sub(lane.shed(), Ordering::Relaxed);
         }
         drop(state);
+        if alone && cause.is_none() {
+            // The probe went through: the other connections may follow.
+            self.shared.lanes.wake(&claimed.account);
+        }
         match cause {
-            None if changed => {
-                // The probe went through: the other connections may follow.
-                self.shared.lanes.wake(&claimed.account);
-                telemetry::account_recovered(&claimed.account);
-            }
+            None if changed => telemetry::account_recovered(&claimed.account),
             Some(cause) if changed => {
                 let state = if cause == Cause::Pause { "held" } else { "failing" };
                 telemetry::account_trouble(&claimed.account, state, &trouble.0, &trouble.1);
