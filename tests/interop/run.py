@@ -757,7 +757,7 @@ def troubles(arguments, directory, results):
 
     def endpoint_back():
         forwarder.open()
-        relay.run("account", "refresh", "deadtoken")
+        relay.run("queue", "retry", "--account", "deadtoken")
         return cured("deadtoken", AT_ONCE)
 
     def authorized_at_last():
@@ -772,7 +772,7 @@ def troubles(arguments, directory, results):
         ("refused", "refused login", "failing", ["password"], lambda: reload_cures("refused"),
          "password set right, waxseal reload"),
         ("deadtoken", "dead token endpoint", "failing", ["token"], endpoint_back,
-         "the endpoint comes back, account refresh"),
+         "the endpoint comes back, queue retry --account"),
         ("unauthorized", "account that nobody authorized", "needs_authorization", ["account authorize"],
          authorized_at_last, "account authorize"),
     ]
