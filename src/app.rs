@@ -246,6 +246,14 @@ fn keep_what_is_bound(mut config: Config, old: &Config) -> (Config, Vec<String>)
     if keep(config.state_dir != old.state_dir, "state_dir") {
         config.state_dir.clone_from(&old.state_dir);
     }
+    let places = |config: &Config| (config.limits.connections, config.limits.connections_per_client);
+    if keep(places(&config) != places(old), "[limits] connections") {
+        config.limits.connections = old.limits.connections;
+        config.limits.connections_per_client = old.limits.connections_per_client;
+    }
+    if keep(config.log != old.log, "[log]") {
+        config.log.clone_from(&old.log);
+    }
     let address = |config: &Config| config.admin.as_ref().map(|admin| admin.address);
     if keep(address(&config) != address(old), "[admin] address") {
         config.admin.clone_from(&old.admin);

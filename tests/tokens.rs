@@ -444,7 +444,7 @@ async fn a_consent_is_exchanged_with_its_verifier_and_kept() {
     assert_eq!(query["access_type"], "offline");
     assert_eq!(query["redirect_uri"], redirect().as_str());
     assert_eq!(query["scope"], "https://mail.google.com/ offline_access");
-    let done = bench.tokens.finish_in_browser(callback(&begun.state, "c1"), &begun.browser).await;
+    let done = bench.tokens.finish(callback(&begun.state, "c1")).await;
     assert_eq!(done.unwrap(), id());
 
     let form = &bench.provider.requests()[0];
@@ -462,7 +462,7 @@ async fn a_consent_is_exchanged_with_its_verifier_and_kept() {
 }
 
 #[tokio::test]
-async fn forged_replayed_and_foreign_callbacks_change_nothing() {
+async fn forged_replayed_and_late_callbacks_change_nothing() {
     let bench = Bench::new(None, [grants("a1", Some("r1"))]).await;
     let begun = bench.tokens.begin(&id(), &redirect()).unwrap();
     let forged = bench.tokens.finish(callback("forged", "c1")).await;
@@ -471,8 +471,9 @@ async fn forged_replayed_and_foreign_callbacks_change_nothing() {
     let replayed = bench.tokens.finish(callback(&begun.state, "c1")).await;
     assert!(matches!(replayed, Err(AuthorizeError::UnknownState)));
     let begun = bench.tokens.begin(&id(), &redirect()).unwrap();
-    let foreign = bench.tokens.finish_in_browser(callback(&begun.state, "c1"), "other").await;
-    assert!(matches!(foreign, Err(AuthorizeError::OtherBrowser)));
+    bench.tokens.abandon(&begun.state);
+    let late = bench.tokens.finish(callback(&begun.state, "c1")).await;
+    assert!(matches!(late, Err(AuthorizeError::UnknownState)));
     assert_eq!(bench.provider.requests().len(), 1);
     assert_eq!(bench.got().await, "a1");
 }

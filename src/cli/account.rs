@@ -63,12 +63,12 @@ fn authorize(config: Option<&Path>, id: String, paste: bool, no_browser: bool) -
                 if read.is_ok_and(|octets| octets > 0) {
                     // Its outcome comes back on the connection that waits, unless the state in it is not of this
                     // sign-in: then only this answer says so.
-                    if let Err(code) = ask_once(config.as_deref(), &Request::AuthorizePaste { url }) {
-                        end(code);
+                    if ask_once(config.as_deref(), &Request::AuthorizePaste { url }).is_err() {
+                        end();
                     }
                 } else {
                     complain("nothing was pasted");
-                    end(ExitCode::FAILURE);
+                    end();
                 }
             });
         } else {
@@ -81,10 +81,9 @@ fn authorize(config: Option<&Path>, id: String, paste: bool, no_browser: bool) -
     shown(ask(config, &Request::Authorize { id }, &mut begun), false)
 }
 
-/// Ends the process from the thread that reads the pasted URL; the other one waits for the daemon.
-fn end(code: ExitCode) -> ! {
-    let failed = code != ExitCode::SUCCESS;
-    std::process::exit(i32::from(failed))
+/// Fails from the thread that reads the pasted URL; the other one waits for the daemon.
+fn end() -> ! {
+    std::process::exit(1)
 }
 
 /// A browser that does not open is no failure: the address is on the screen.

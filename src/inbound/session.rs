@@ -33,7 +33,7 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 256 * 1024);
 /// Serves one client until it goes, errs too much or `shutdown` is cancelled.
 ///
 /// A message that is complete is committed whatever happens to the client then; one that is not leaves nothing.
-/// After `shutdown` content may still come to its end, for 30 seconds at most.
+/// After `shutdown` content may still come to its end, for 5 seconds at most.
 pub async fn serve<S, G>(stream: S, gate: Arc<G>, peer: Peer, shutdown: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,

@@ -15,7 +15,6 @@ pub struct Content(Bytes);
 impl Content {
     /// Checks the octets and keeps them without a copy.
     pub fn new(octets: Bytes) -> Result<Self, NotCanonical> {
-        let mut previous = b'\n';
         for at in memchr::memchr2_iter(b'\r', b'\n', &octets) {
             let ok = match octets[at] {
                 b'\r' => octets.get(at + 1) == Some(&b'\n'),
@@ -25,10 +24,7 @@ impl Content {
                 return Err(NotCanonical);
             }
         }
-        if let Some(last) = octets.last() {
-            previous = *last;
-        }
-        if previous == b'\n' { Ok(Self(octets)) } else { Err(NotCanonical) }
+        if octets.last().is_none_or(|last| *last == b'\n') { Ok(Self(octets)) } else { Err(NotCanonical) }
     }
 
     /// The octets.

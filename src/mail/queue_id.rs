@@ -31,11 +31,6 @@ impl QueueId {
     pub fn number(self) -> u64 {
         self.0
     }
-
-    /// The id after this one.
-    pub fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
-    }
 }
 
 impl fmt::Display for QueueId {

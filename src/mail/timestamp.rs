@@ -31,7 +31,7 @@ impl fmt::Display for Timestamp {
 }
 
 /// Year, month (1 to 12) and day of the month of a day counted from 1970-01-01, in the Gregorian calendar.
-pub(super) fn civil(days: u64) -> (u64, u64, u64) {
+pub(in crate::mail) fn civil(days: u64) -> (u64, u64, u64) {
     // Counted from 0000-03-01, so that the leap day ends a year; 400 years are 146,097 days.
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);

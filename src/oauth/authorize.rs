@@ -29,8 +29,6 @@ pub struct Authorization {
     pub url: Url,
     /// The one-time state within it, by which [`Tokens::finish`] knows it again.
     pub state: String,
-    /// For a cookie that binds the callback to the browser that set out; see [`Tokens::finish_in_browser`].
-    pub browser: String,
     /// How long it can be finished.
     pub lasts: Duration,
 }
@@ -53,9 +51,6 @@ pub enum AuthorizeError {
     /// The state is forged, used up or too old.
     #[error("this sign-in is unknown, already finished or older than 15 minutes: begin again")]
     UnknownState,
-    /// The browser that came back is not the one that set out.
-    #[error("this sign-in was begun in another browser: begin again in this one")]
-    OtherBrowser,
     /// The provider refused, or the person did.
     #[error("the provider refused: {0}")]
     Refused(String),
@@ -78,7 +73,6 @@ struct Begun {
     account: AccountId,
     verifier: SecretString,
     redirect: Url,
-    browser: String,
     ends: Instant,
 }
 
@@ -104,19 +98,14 @@ impl Tokens {
         let unknown = || AuthorizeError::UnknownAccount(account.to_string());
         let entry = self.0.entry(account).ok_or_else(unknown)?;
         let settings = entry.standing().account.clone();
-        let (state, browser) = (nonce()?, nonce()?);
+        let state = nonce()?;
         let Consent { url, verifier } =
             client::consent(settings.oauth().ok_or_else(unknown)?, redirect, &state);
         let now = Instant::now();
-        let begun = Begun {
-            account: account.clone(),
-            verifier,
-            redirect: redirect.clone(),
-            browser: browser.clone(),
-            ends: now + PATIENCE,
-        };
+        let begun =
+            Begun { account: account.clone(), verifier, redirect: redirect.clone(), ends: now + PATIENCE };
         self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).add(state.clone(), begun, now);
-        Ok(Authorization { url, state, browser, lasts: PATIENCE })
+        Ok(Authorization { url, state, lasts: PATIENCE })
     }
 
     /// Whoever began this consent no longer waits for it: a callback with its state changes nothing from now on.
@@ -125,33 +114,13 @@ impl Tokens {
     }
 
     /// Finishes a consent: exchanges the code, keeps the tokens durably, and lets mail go. The state is used up
-    /// whatever the outcome. Whose browser it is has to be known otherwise: a pasted URL, or an admin's session.
+    /// whatever the outcome. No browser is bound to it:
+    /// who knows the state may finish, and only whoever began it does (`docs/decisions/0005`).
     pub async fn finish(&self, callback: Callback) -> Result<AccountId, AuthorizeError> {
-        self.finish_checked(callback, None).await
-    }
-
-    /// As [`Tokens::finish`], for a browser that shows the cookie set from [`Authorization::browser`] (RFC 9700
-    /// §4.7).
-    pub async fn finish_in_browser(
-        &self,
-        callback: Callback,
-        browser: &str,
-    ) -> Result<AccountId, AuthorizeError> {
-        self.finish_checked(callback, Some(browser)).await
-    }
-
-    async fn finish_checked(
-        &self,
-        callback: Callback,
-        browser: Option<&str>,
-    ) -> Result<AccountId, AuthorizeError> {
         let begun = {
             let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
             pending.take(&callback.state, Instant::now()).ok_or(AuthorizeError::UnknownState)?
         };
-        if browser.is_some_and(|browser| browser != begun.browser) {
-            return Err(AuthorizeError::OtherBrowser);
-        }
         let code = callback.outcome.map_err(AuthorizeError::Refused)?;
         let account = begun.account.clone();
         let shared = self.0.clone();

@@ -20,10 +20,7 @@ pub use pool::Upstream;
 pub use stage::Stage;
 pub use tls::UpstreamError;
 
-use crate::{
-    account::AccountId,
-    mail::{BodyType, ContentSource, ForwardPath, QueueId, Reply, ReversePath},
-};
+use crate::mail::{BodyType, ContentSource, ForwardPath, QueueId, Reply, ReversePath};
 use std::time::Duration;
 
 /// One transaction that is to be tried.
@@ -95,13 +92,4 @@ pub struct Outcome {
     pub relay: String,
     /// `TLSv1.3 TLS13_AES_128_GCM_SHA256`, or `none`.
     pub tls: String,
-}
-
-/// The account whose lane an event is about, with what an operator reads of it.
-#[derive(Debug, Clone)]
-pub struct AccountTrouble {
-    /// The account.
-    pub account: AccountId,
-    /// What is wrong with it.
-    pub trouble: Trouble,
 }

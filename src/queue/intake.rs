@@ -1,6 +1,6 @@
 //! One message on its way onto stable storage (steps 7 and 8 of the path).
 
-use super::{Queue, entry::Received, journal::Durability, record};
+use super::{Queue, entry::Received, journal::Durability, read_back::blocking, record};
 use crate::{
     account::{AccountId, ApplicationId},
     mail::{Content, ContentSource, Envelope, QueueId},
@@ -179,15 +179,5 @@ impl Intake {
         );
         self.queue.enter(received, place, source);
         Ok(self.id)
-    }
-}
-
-/// Runs blocking file work off the runtime's threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, CommitError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(CommitError::from),
-        Err(_) => Err(CommitError::Io("the disk write did not end".into())),
     }
 }

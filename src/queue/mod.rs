@@ -8,6 +8,7 @@ pub mod journal;
 mod lane;
 mod operator;
 mod rate;
+mod read_back;
 pub mod record;
 mod recovery;
 mod runner;

@@ -3,10 +3,11 @@
 use super::{
     Queue,
     brake::Cause,
-    entry::{Received, RecipientStatus, Status},
+    entry::{RecipientStatus, Status},
     journal::Durability,
     lane::Lane,
-    record::{self, Record},
+    read_back::{ReadBack, blocking},
+    record,
     schedule::Millis,
     state::{Item, Phase},
 };
@@ -142,8 +143,8 @@ impl Queue {
             attempts: item.attempts,
             last_reply: String::new(),
         };
-        match self.read_item(&item) {
-            Ok((received, status)) => {
+        match self.read_back(&item) {
+            Ok(ReadBack { received, status, .. }) => {
                 listed.from = received.envelope.reverse_path().to_string();
                 let paths = received.envelope.forward_paths().iter().zip(&status.recipients);
                 let wanted = paths.filter(|(_, status)| **status != RecipientStatus::Delivered);
@@ -157,33 +158,6 @@ impl Queue {
             listed.last_reply = trouble.map(|(trouble, _)| trouble).unwrap_or_default();
         }
         Ok(listed)
-    }
-
-    /// The content of a message. Blocks on the disk.
-    ///
-    /// # Errors
-    /// Where there is no such message or it cannot be read.
-    pub fn content(&self, id: QueueId) -> Result<Vec<u8>, OperatorError> {
-        let item = self.state().items.get(&id).cloned().ok_or(OperatorError::Unknown(id))?;
-        if item.file {
-            Ok(std::fs::read(self.content_path(id))?)
-        } else {
-            Ok(self.journal().read(item.received)?.1)
-        }
-    }
-
-    fn read_item(&self, item: &Item) -> std::io::Result<(Received, Status)> {
-        let (Record::Received { received, .. }, _) = self.journal().read(item.received)? else {
-            return Err(std::io::ErrorKind::InvalidData.into());
-        };
-        let status = match item.status {
-            None => Status::fresh(received.envelope.forward_paths().len(), received.received_at),
-            Some(place) => match self.journal().read(place)?.0 {
-                Record::Status { status, .. } => status,
-                _ => return Err(std::io::ErrorKind::InvalidData.into()),
-            },
-        };
-        Ok((received, status))
     }
 
     /// How the lanes stand, in the order of their accounts.
@@ -304,7 +278,8 @@ impl Queue {
     ) -> Result<(), OperatorError> {
         let item = self.take(id)?;
         let written = async {
-            let (_, mut status) = self.read_item(&item)?;
+            let (queue, read) = (self.clone(), item.clone());
+            let mut status = blocking(move || queue.read_back(&read)).await?.status;
             change(&mut status, self.now());
             let octets = record::encode_status(id, &status);
             let place = self.journal().append(octets, Durability::Synced).await?;

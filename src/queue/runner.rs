@@ -4,16 +4,15 @@ use super::{
     Queue,
     entry::{self, Received, Status},
     lane::{Claim, Fresh},
-    record::Record,
+    read_back::blocking,
     schedule::Millis,
     state::{Phase, State},
 };
 use crate::{
     account::{AccountId, Pacing},
-    mail::{Content, ContentSource, QueueId},
+    mail::{ContentSource, QueueId},
     outbound::{Attempt, Outcome, Upstream},
 };
-use bytes::Bytes;
 use std::{
     collections::HashMap,
     fs::File,
@@ -278,39 +277,16 @@ impl Queue {
         self.settle(claimed, &received, status, &tried, &outcome).await;
     }
 
-    /// Reads a message back from the journal.
+    /// Reads a message back.
     async fn load(&self, id: QueueId) -> std::io::Result<(Arc<Received>, Status, ContentSource)> {
         let queue = self.clone();
-        let read = move || {
-            let places = queue.state().items.get(&id).map(|item| (item.received, item.status));
-            let Some((place, status)) = places else { return Err(std::io::ErrorKind::NotFound.into()) };
-            let (record, content) = queue.journal().read(place)?;
-            let Record::Received { received, inline } = record else {
-                return Err(std::io::ErrorKind::InvalidData.into());
-            };
-            let status = match status {
-                None => Status::fresh(received.envelope.forward_paths().len(), received.received_at),
-                Some(place) => match queue.journal().read(place)?.0 {
-                    Record::Status { status, .. } => status,
-                    _ => return Err(std::io::ErrorKind::InvalidData.into()),
-                },
-            };
-            let source = if inline {
-                let content = Content::new(Bytes::from(content)).map_err(std::io::Error::other)?;
-                ContentSource::Memory(content)
-            } else {
-                let path = queue.content_path(id);
-                let octets = std::fs::metadata(&path)?.len();
-                if octets != received.size {
-                    return Err(std::io::Error::other(
-                        "the content file has another length than was committed",
-                    ));
-                }
-                ContentSource::File { path, octets }
-            };
-            Ok((Arc::new(received), status, source))
-        };
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))
+        blocking(move || {
+            let item = queue.state().items.get(&id).cloned();
+            let mut message = queue.read_back(&item.ok_or(std::io::ErrorKind::NotFound)?)?;
+            let content = queue.content_of(id, &mut message)?;
+            Ok((Arc::new(message.received), message.status, content))
+        })
+        .await
     }
 
     /// A message that cannot be read back is held for an operator, never dropped.

@@ -45,12 +45,11 @@ pub struct Progress {
 pub struct DataDecoder {
     state: State,
     line_ends: LineEnds,
-    repaired: bool,
 }
 
 impl Default for DataDecoder {
     fn default() -> Self {
-        Self { state: State::LineStart, line_ends: LineEnds::Unknown, repaired: false }
+        Self { state: State::LineStart, line_ends: LineEnds::Unknown }
     }
 }
 
@@ -76,11 +75,6 @@ impl DataDecoder {
     /// Whether the client ends its lines with bare LF: its connection is to be closed behind this message.
     pub fn bare_lf_client(&self) -> bool {
         self.line_ends == LineEnds::BareLf
-    }
-
-    /// Whether any bare CR or LF was made CRLF.
-    pub fn repaired(&self) -> bool {
-        self.repaired
     }
 
     /// Copies whole lines at once, up to something that is not simply content; gives the place behind it.
@@ -120,7 +114,6 @@ impl DataDecoder {
                 self.state = State::LineStart;
             }
             (State::CrCr, b'\n') => {
-                self.repaired = true;
                 self.crlf();
                 out.extend_from_slice(b"\r\n");
                 self.state = State::LineStart;
@@ -166,13 +159,11 @@ impl DataDecoder {
 
     /// A CR that ended no line. It never makes a following dot special: the client did not stuff that one.
     fn bare_cr(&mut self, out: &mut Vec<u8>) {
-        self.repaired = true;
         out.extend_from_slice(b"\r\n");
     }
 
     /// An LF without CR. A dot behind it is special only to a client that ends all its lines so.
     fn bare_lf(&mut self, out: &mut Vec<u8>) {
-        self.repaired = true;
         out.extend_from_slice(b"\r\n");
         if self.line_ends == LineEnds::Unknown {
             self.line_ends = LineEnds::BareLf;

@@ -1,5 +1,6 @@
 //! Dates as in header fields (RFC 5322 §3.3).
 
+use crate::mail::timestamp::civil;
 use std::{
     fmt,
     time::{SystemTime, UNIX_EPOCH},
@@ -13,9 +14,6 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
-/// Days in 400 years of the Gregorian calendar, after which it repeats.
-const ERA: u64 = 146_097;
-
 impl fmt::Display for Rfc5322Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
@@ -25,25 +23,12 @@ impl fmt::Display for Rfc5322Date {
             f,
             "{}, {day} {} {year:04} {:02}:{:02}:{:02} +0000",
             DAYS[(days % 7) as usize],
-            MONTHS[month],
+            MONTHS[month as usize - 1],
             second / 3600,
             second / 60 % 60,
             second % 60,
         )
     }
-}
-
-/// Year, month from 0 and day from 1 of a day counted from 1970-01-01.
-fn civil(days: u64) -> (u64, usize, u64) {
-    // Years are counted from the first of March: the leap day is then the last of its year and disturbs nothing.
-    let days = days + 719_468;
-    let (era, day) = (days / ERA, days % ERA);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 2, 0) } else { (month - 10, 1) };
-    (era * 400 + year + carry, month as usize, day)
 }
 
 #[cfg(test)]

@@ -1,0 +1,58 @@
+//! Reading a message back from the disk.
+
+use super::{
+    Queue,
+    entry::{Received, Status},
+    record::Record,
+    state::Item,
+};
+use crate::mail::{Content, ContentSource, QueueId};
+use bytes::Bytes;
+use std::io;
+
+/// A message as the disk has it.
+pub(super) struct ReadBack {
+    pub(super) received: Received,
+    pub(super) status: Status,
+    /// The content part of its record: empty where a file has the content.
+    content: Vec<u8>,
+    inline: bool,
+}
+
+impl Queue {
+    /// What was received and where it stands. Blocks on the disk.
+    pub(super) fn read_back(&self, item: &Item) -> io::Result<ReadBack> {
+        let (Record::Received { received, inline }, content) = self.journal().read(item.received)? else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let status = match item.status {
+            None => Status::fresh(received.envelope.forward_paths().len(), received.received_at),
+            Some(place) => match self.journal().read(place)?.0 {
+                Record::Status { status, .. } => status,
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            },
+        };
+        Ok(ReadBack { received, status, content, inline })
+    }
+
+    /// Where the content of a message is, checked. Blocks on the disk.
+    pub(super) fn content_of(&self, id: QueueId, message: &mut ReadBack) -> io::Result<ContentSource> {
+        if message.inline {
+            let content = Content::new(Bytes::from(std::mem::take(&mut message.content)));
+            return content.map(ContentSource::Memory).map_err(io::Error::other);
+        }
+        let path = self.content_path(id);
+        let octets = std::fs::metadata(&path)?.len();
+        if octets != message.received.size {
+            return Err(io::Error::other("the content file has another length than was committed"));
+        }
+        Ok(ContentSource::File { path, octets })
+    }
+}
+
+/// Runs work on the disk off the runtime's threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
