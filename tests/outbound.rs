@@ -107,7 +107,12 @@ impl Bench {
                 password: options.password.clone().into(),
             },
             mechanism: Mechanism::Auto,
-            pacing: Pacing { max_connections: 3, rate_limit: None, max_recipients_per_message: None },
+            pacing: Pacing {
+                max_connections: 3,
+                rate_limit: None,
+                daily_recipients: None,
+                max_recipients_per_message: None,
+            },
         };
         Self { sandbox, account, directory }
     }

@@ -97,7 +97,12 @@ fn account() -> AccountId {
 }
 
 fn carry_by(queue: &Queue, script: &Arc<Script>) {
-    let pacing = Pacing { max_connections: 2, rate_limit: None, max_recipients_per_message: None };
+    let pacing = Pacing {
+        max_connections: 2,
+        rate_limit: None,
+        daily_recipients: None,
+        max_recipients_per_message: None,
+    };
     queue.configure(vec![(account(), pacing, script.clone())]);
 }
 
@@ -114,12 +119,12 @@ async fn submit(queue: &Queue, content: &[u8], to: &[&str]) -> QueueId {
 
 async fn until_empty(queue: &Queue) {
     for _ in 0..2000 {
-        if queue.list(None, 1).is_empty() {
+        if queue.list(None, None, 1).is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("the queue does not empty: {:?}", queue.list(None, 10));
+    panic!("the queue does not empty: {:?}", queue.list(None, None, 10));
 }
 
 #[tokio::test]
@@ -248,10 +253,10 @@ async fn operators_hold_release_and_remove() {
     let queue = open(directory.path());
     let script = Arc::new(Script::default());
     carry_by(&queue, &script);
-    let listed = queue.list(None, 10);
+    let listed = queue.list(None, None, 10);
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].state, "held");
-    queue.release(listed[0].id).await.unwrap();
+    queue.release(listed[0].id, |_| None).await.unwrap();
     assert_eq!(script.attempts(1).await[0].1, b"x\r\n");
     until_empty(&queue).await;
     queue.shutdown(Duration::from_secs(5)).await;

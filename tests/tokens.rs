@@ -155,7 +155,12 @@ fn account(provider: &Provider, first: Option<&str>) -> Account {
             first_refresh_token: first.map(SecretString::from),
         })),
         mechanism: Mechanism::Auto,
-        pacing: Pacing { max_connections: 1, rate_limit: None, max_recipients_per_message: None },
+        pacing: Pacing {
+            max_connections: 1,
+            rate_limit: None,
+            daily_recipients: None,
+            max_recipients_per_message: None,
+        },
     }
 }
 

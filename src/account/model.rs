@@ -201,6 +201,8 @@ pub struct Pacing {
     pub max_connections: usize,
     /// Messages per time; `None` is no limit.
     pub rate_limit: Option<Rate>,
+    /// Recipients a day; further messages wait for the next one. `None` is no limit.
+    pub daily_recipients: Option<u32>,
     /// Recipients in one transaction; more are sent in further transactions.
     pub max_recipients_per_message: Option<usize>,
 }

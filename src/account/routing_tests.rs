@@ -24,7 +24,12 @@ fn account(id: &str, application: Option<&str>, domains: &[&str]) -> Account {
         },
         login: Login::None,
         mechanism: Mechanism::Auto,
-        pacing: Pacing { max_connections: 1, rate_limit: None, max_recipients_per_message: None },
+        pacing: Pacing {
+            max_connections: 1,
+            rate_limit: None,
+            daily_recipients: None,
+            max_recipients_per_message: None,
+        },
     }
 }
 

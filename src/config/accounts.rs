@@ -214,6 +214,7 @@ fn pacing(table: &Tree, preset: &Preset, reader: &mut Reader) -> Pacing {
     Pacing {
         max_connections: count(table, "max_connections").unwrap_or(preset.max_connections),
         rate_limit,
+        daily_recipients: None,
         max_recipients_per_message: count(table, "max_recipients_per_message")
             .or(preset.max_recipients_per_message),
     }

@@ -4,10 +4,9 @@
 //! little-endian; the checksum (CRC-32) covers all that follows it. The meta part is JSON, to which keys are only
 //! ever added: an older reader passes over what it does not know.
 
-use super::{
-    entry::{Received, RecipientStatus, Status},
-    schedule::Millis,
-};
+mod status;
+
+use super::{entry::Received, schedule::Millis, status::Status};
 use crate::{
     account::{AccountId, ApplicationId},
     mail::{BodyType, Envelope, ForwardPath, QueueId, ReversePath},
@@ -84,21 +83,6 @@ fn is_false(value: &bool) -> bool {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StatusMeta {
-    id: u64,
-    /// One letter a recipient: p, d, f.
-    recipients: String,
-    attempts: u32,
-    next: Millis,
-    #[serde(default, skip_serializing_if = "is_false")]
-    held: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failed_at: Option<Millis>,
-    #[serde(default)]
-    reply: String,
-}
-
-#[derive(Serialize, Deserialize)]
 struct DoneMeta {
     id: u64,
 }
@@ -123,21 +107,7 @@ pub fn encode_received(received: &Received, inline: bool, content: &[u8]) -> Vec
 
 /// The record of a changed status.
 pub fn encode_status(id: QueueId, status: &Status) -> Vec<u8> {
-    let letter = |s: &RecipientStatus| match s {
-        RecipientStatus::Pending => 'p',
-        RecipientStatus::Delivered => 'd',
-        RecipientStatus::Failed => 'f',
-    };
-    let meta = StatusMeta {
-        id: id.number(),
-        recipients: status.recipients.iter().map(letter).collect(),
-        attempts: status.attempts,
-        next: status.next_attempt_at,
-        held: status.held,
-        failed_at: status.failed_at,
-        reply: status.last_reply.clone(),
-    };
-    frame(2, &meta, &[])
+    frame(2, &status::meta(id, status), &[])
 }
 
 /// The record of a message that has left.
@@ -190,7 +160,11 @@ pub fn decode(octets: &[u8]) -> Result<(Record, &[u8], usize), Damage> {
     let (meta, content) = octets[HEADER..].split_at(number(10) as usize);
     let record = match octets[9] {
         1 => received(meta)?,
-        2 => status(meta)?,
+        2 => {
+            let meta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
+            let (id, status) = status::read(meta)?;
+            Record::Status { id, status }
+        }
         3 => {
             let meta: DoneMeta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
             Record::Done { id: QueueId::from_number(meta.id) }
@@ -219,31 +193,14 @@ fn received(meta: &[u8]) -> Result<Record, Damage> {
     })
 }
 
-fn status(meta: &[u8]) -> Result<Record, Damage> {
-    let meta: StatusMeta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
-    let recipient = |letter| match letter {
-        'p' => Ok(RecipientStatus::Pending),
-        'd' => Ok(RecipientStatus::Delivered),
-        'f' => Ok(RecipientStatus::Failed),
-        _ => Err(Damage::Corrupt),
-    };
-    let recipients: Result<Vec<_>, _> = meta.recipients.chars().map(recipient).collect();
-    Ok(Record::Status {
-        id: QueueId::from_number(meta.id),
-        status: Status {
-            recipients: recipients?,
-            attempts: meta.attempts,
-            next_attempt_at: meta.next,
-            held: meta.held,
-            failed_at: meta.failed_at,
-            last_reply: meta.reply,
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        mail::Reply,
+        queue::status::{Recipient, RecipientStatus, Said},
+    };
+    use std::sync::Arc;
 
     fn sample() -> Received {
         Received {
@@ -272,8 +229,21 @@ mod tests {
         assert_eq!(received.envelope, sample().envelope);
         assert_eq!((received.account, received.application), (sample().account, sample().application));
 
-        let mut status = Status::fresh(2, 5);
-        status.recipients[1] = RecipientStatus::Failed;
+        let mut status = Status::fresh(3, 5);
+        let said = |text: &str| {
+            let reply = Some(Reply::received(550, text));
+            let (explanation, remedy) = ("no such mailbox".into(), "check the address".into());
+            Arc::new(Said { at: 9, relay: "mx.example:587".into(), reply, explanation, remedy })
+        };
+        let shared = said("5.1.1 \"no\"\nsecond line");
+        for (index, told) in [(0, true), (1, false)] {
+            status.recipients[index] =
+                Recipient { status: RecipientStatus::Failed, said: Some(shared.clone()), told };
+        }
+        status.recipients[2] =
+            Recipient { status: RecipientStatus::Expired, said: Some(said("busy")), told: false };
+        status.account = Some(AccountId::new("other"));
+        status.warned = true;
         status.last_reply = "550 5.1.1 \"no\"".into();
         let octets = encode_status(sample().id, &status);
         let Record::Status { id, status: read } = decode(&octets).unwrap().0 else { panic!() };
