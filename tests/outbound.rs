@@ -14,7 +14,8 @@ use std::{
 };
 use waxseal::{
     account::{
-        Account, AccountId, AccountType, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode, Server,
+        Account, AccountId, AccountType, Delivery, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode,
+        Server,
         token::{AccessToken, NoToken},
     },
     mail::{BodyType, Content, ContentSource, ForwardPath, QueueId, ReversePath},
@@ -107,7 +108,13 @@ impl Bench {
                 password: options.password.clone().into(),
             },
             mechanism: Mechanism::Auto,
-            pacing: Pacing { max_connections: 3, rate_limit: None, max_recipients_per_message: None },
+            pacing: Pacing {
+                max_connections: 3,
+                rate_limit: None,
+                daily_recipients: None,
+                max_recipients_per_message: None,
+            },
+            delivery: Delivery::Queue,
         };
         Self { sandbox, account, directory }
     }
@@ -123,6 +130,7 @@ impl Bench {
             username: options.username.clone(),
             client_id: options.client_id.clone(),
             client_secret: None,
+            client_secret_expires: None,
             authorization_endpoint: self.sandbox.authorization_endpoint().parse().unwrap(),
             token_endpoint: self.sandbox.token_endpoint().parse().unwrap(),
             scope: String::new(),

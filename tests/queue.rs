@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Notify;
 use waxseal::{
     account::{AccountId, Pacing},
-    config::QueueSettings,
+    config::{Bounce, QueueSettings},
     mail::{BodyType, ContentSource, Envelope, ForwardPath, QueueId, Reply, ReversePath},
     outbound::{Attempt, Disposition, LaneEffect, Outcome, Trouble},
     queue::{Carrier, DeliverFuture, Queue, Receipt},
@@ -83,6 +83,9 @@ fn settings() -> QueueSettings {
         retry: vec![Duration::from_millis(20)],
         expire: Duration::from_secs(3600),
         keep_failed: Duration::from_secs(3600),
+        bounce: Bounce::Sender,
+        postmaster: None,
+        through_timeout: Duration::from_secs(30),
         max_size: 1 << 40,
         min_free: 0,
     }
@@ -97,7 +100,12 @@ fn account() -> AccountId {
 }
 
 fn carry_by(queue: &Queue, script: &Arc<Script>) {
-    let pacing = Pacing { max_connections: 2, rate_limit: None, max_recipients_per_message: None };
+    let pacing = Pacing {
+        max_connections: 2,
+        rate_limit: None,
+        daily_recipients: None,
+        max_recipients_per_message: None,
+    };
     queue.configure(vec![(account(), pacing, script.clone())]);
 }
 

@@ -1,7 +1,7 @@
 //! Routing as tables.
 
 use super::*;
-use crate::account::{AccountType, Login, Mechanism, Pacing, SecurityMode, Server};
+use crate::account::{AccountType, Delivery, Login, Mechanism, Pacing, SecurityMode, Server};
 
 fn account(id: &str, application: Option<&str>, domains: &[&str]) -> Account {
     Account {
@@ -24,7 +24,13 @@ fn account(id: &str, application: Option<&str>, domains: &[&str]) -> Account {
         },
         login: Login::None,
         mechanism: Mechanism::Auto,
-        pacing: Pacing { max_connections: 1, rate_limit: None, max_recipients_per_message: None },
+        pacing: Pacing {
+            max_connections: 1,
+            rate_limit: None,
+            daily_recipients: None,
+            max_recipients_per_message: None,
+        },
+        delivery: Delivery::Queue,
     }
 }
 

@@ -152,7 +152,12 @@ mod tests {
     use crate::outbound::LaneEffect;
 
     fn lane(max_connections: usize) -> Lane {
-        let pacing = Pacing { max_connections, rate_limit: None, max_recipients_per_message: None };
+        let pacing = Pacing {
+            max_connections,
+            rate_limit: None,
+            daily_recipients: None,
+            max_recipients_per_message: None,
+        };
         Lane { pacing: Some(pacing), brake: Brake::Open, ..Lane::default() }
     }
 
@@ -189,7 +194,12 @@ mod tests {
         let mut lane = Lane::default();
         lane.push_due(0, id(1));
         assert!(matches!(lane.claim(1), Claim::Nothing));
-        lane.pacing = Some(Pacing { max_connections: 1, rate_limit: None, max_recipients_per_message: None });
+        lane.pacing = Some(Pacing {
+            max_connections: 1,
+            rate_limit: None,
+            daily_recipients: None,
+            max_recipients_per_message: None,
+        });
         assert!(matches!(lane.claim(1), Claim::Stored(_)));
     }
 
