@@ -5,14 +5,16 @@ use secrecy::ExposeSecret;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use waxseal::{
-    account::{AccountType, Login, SecurityMode},
+    account::{AccountType, Delivery, Login, SecurityMode},
     cli::{
         check::{report, report_json},
         route::{RouteQuery, answer, render},
     },
-    config::{self, Config, ConfigErrors, Loaded},
+    config::{self, AlertSettings, Bounce, Config, ConfigErrors, Loaded},
+    mail::Day,
 };
 
 fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -328,6 +330,48 @@ fn presets_fill_in_what_is_not_said() {
 }
 
 #[test]
+fn the_keys_of_a_queue_that_loses_nothing_have_their_presets() {
+    let microsoft =
+        "[account.m]\ntype = \"microsoft\"\ndomain = \"m.example\"\nusername = \"m\"\nclient_id = \"i\"\n";
+    let config = Files::new(&[("waxseal.toml", &format!("{microsoft}{BASIC}"))]).load(&[]);
+    let (held, free) = (&config.accounts[0], &config.accounts[1]);
+    assert_eq!((held.pacing.daily_recipients, free.pacing.daily_recipients), (Some(10_000), None));
+    assert_eq!(held.delivery, Delivery::Queue);
+    assert_eq!((config.queue.bounce, config.queue.postmaster), (Bounce::Sender, None));
+    assert_eq!(config.queue.through_timeout, Duration::from_secs(30));
+    assert_eq!(config.history.keep, Duration::from_secs(30 * 86_400));
+    assert_eq!(config.alert, AlertSettings::default());
+}
+
+#[test]
+fn the_keys_of_a_queue_that_loses_nothing_mean_what_they_say() {
+    use std::os::unix::fs::PermissionsExt;
+    let text = "[queue]\nbounce = \"both\"\npostmaster = \"ops@example.com\"\nthrough_timeout = \"5s\"\n[history]\nkeep = \"2d\"\n[alert]\ncommand = [\"page-me\", \"--token=hunter2\"]\nmail_to = \"oncall@example.com\"\n[account.m]\ntype = \"microsoft\"\ndomain = \"m.example\"\nusername = \"m\"\nclient_id = \"i\"\nclient_secret = \"s\"\nclient_secret_expires = \"2027-05-01\"\ndaily_recipients = 500\ndelivery = \"through\"\n";
+    let files = Files::new(&[("waxseal.toml", text), ("page-me", "#!/bin/sh\n")]);
+    let program = files.0.path().join("page-me");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let loaded = files.explained(&[]).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = &loaded.config;
+    assert_eq!(config.queue.bounce, Bounce::Both);
+    assert_eq!(config.alert.command, [program.display().to_string(), "--token=hunter2".into()]);
+    assert_eq!(config.accounts[0].delivery, Delivery::Through);
+    assert_eq!(config.accounts[0].pacing.daily_recipients, Some(500));
+    assert_eq!(config.accounts[0].oauth().unwrap().client_secret_expires, Day::parse("2027-05-01"));
+    let got = report(&loaded);
+    for line in [
+        "    secret   client_secret: set, expires 2027-05-01\n",
+        "    pacing   3 connections, 30 messages in 1m, 500 recipients a day, 500 recipients a message\n",
+        "    delivery through: clients wait up to 5s for the provider's verdict\n",
+        "\nbounces    to the sender and ops@example.com\n",
+        "\nhistory    keep 2d\n",
+        &format!("\nalerts     command {}, mail to oncall@example.com\n", program.display()),
+    ] {
+        assert!(got.contains(line), "{line}{got}");
+    }
+    assert!(!got.contains("hunter2"), "{got}");
+}
+
+#[test]
 fn check_and_route_say_what_it_means() {
     let text = format!(
         "state_dir = \"/srv/w\"\nhostname = \"relay.example.com\"\n[application.assets]\nclients = [\"127.0.0.2\"]\n{BASIC}[account.assets]\ntype = \"basic\"\nname = \"Assets\"\napplication = \"assets\"\ndefault = true\naddress = \"10.0.0.1\"\nuse_authentication = false\n"
@@ -370,6 +414,8 @@ fn the_reference_and_the_examples_are_valid() {
             })
             .collect();
         for text in [&text, &uncommented] {
+            // The one program that surely is where its path says.
+            let text = &text.replace("/usr/local/bin/page-me", "/bin/sh");
             let directory =
                 Files::new(&[("waxseal.toml", text), ("corp-ca.pem", CA), ("secrets/support", "x\n")]);
             let credentials = directory.0.path().join("secrets").display().to_string();

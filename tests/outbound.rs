@@ -14,7 +14,8 @@ use std::{
 };
 use waxseal::{
     account::{
-        Account, AccountId, AccountType, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode, Server,
+        Account, AccountId, AccountType, Delivery, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode,
+        Server,
         token::{AccessToken, NoToken},
     },
     mail::{BodyType, Content, ContentSource, ForwardPath, QueueId, ReversePath},
@@ -113,6 +114,7 @@ impl Bench {
                 daily_recipients: None,
                 max_recipients_per_message: None,
             },
+            delivery: Delivery::Queue,
         };
         Self { sandbox, account, directory }
     }
@@ -128,6 +130,7 @@ impl Bench {
             username: options.username.clone(),
             client_id: options.client_id.clone(),
             client_secret: None,
+            client_secret_expires: None,
             authorization_endpoint: self.sandbox.authorization_endpoint().parse().unwrap(),
             token_endpoint: self.sandbox.token_endpoint().parse().unwrap(),
             scope: String::new(),

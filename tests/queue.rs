@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Notify;
 use waxseal::{
     account::{AccountId, Pacing},
-    config::QueueSettings,
+    config::{Bounce, QueueSettings},
     mail::{BodyType, ContentSource, Envelope, ForwardPath, QueueId, Reply, ReversePath},
     outbound::{Attempt, Disposition, LaneEffect, Outcome, Trouble},
     queue::{Carrier, DeliverFuture, Queue, Receipt},
@@ -83,6 +83,9 @@ fn settings() -> QueueSettings {
         retry: vec![Duration::from_millis(20)],
         expire: Duration::from_secs(3600),
         keep_failed: Duration::from_secs(3600),
+        bounce: Bounce::Sender,
+        postmaster: None,
+        through_timeout: Duration::from_secs(30),
         max_size: 1 << 40,
         min_free: 0,
     }

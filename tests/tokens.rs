@@ -12,7 +12,8 @@ use std::{
 use url::Url;
 use waxseal::{
     account::{
-        Account, AccountId, AccountType, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode, Server,
+        Account, AccountId, AccountType, Delivery, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode,
+        Server,
         token::{AccessToken, NoToken, TokenSet, TokenState},
     },
     oauth::{AuthorizeError, Callback, TokenSource, Tokens, refresher},
@@ -147,6 +148,7 @@ fn account(provider: &Provider, first: Option<&str>) -> Account {
             username: "support@example.com".into(),
             client_id: "client-1".into(),
             client_secret: Some("canary-secret".into()),
+            client_secret_expires: None,
             authorization_endpoint: provider.url.join("/authorize").unwrap(),
             token_endpoint: provider.url.clone(),
             scope: "https://mail.google.com/ offline_access".into(),
@@ -161,6 +163,7 @@ fn account(provider: &Provider, first: Option<&str>) -> Account {
             daily_recipients: None,
             max_recipients_per_message: None,
         },
+        delivery: Delivery::Queue,
     }
 }
 

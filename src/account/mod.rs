@@ -6,6 +6,6 @@ pub mod routing;
 pub mod token;
 
 pub use model::{
-    Account, AccountId, AccountType, ApplicationId, DomainPattern, Grant, Login, Mechanism, OAuthLogin,
-    Pacing, Rate, SecurityMode, Server,
+    Account, AccountId, AccountType, ApplicationId, Delivery, DomainPattern, Grant, Login, Mechanism,
+    OAuthLogin, Pacing, Rate, SecurityMode, Server,
 };

@@ -1,6 +1,6 @@
 //! The account itself.
 
-use crate::mail::{Domain, Mailbox, MailboxError};
+use crate::mail::{Day, Domain, Mailbox, MailboxError};
 use secrecy::SecretString;
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use url::Url;
@@ -163,6 +163,8 @@ pub struct OAuthLogin {
     pub client_id: String,
     /// Client secret; absent for public clients.
     pub client_secret: Option<SecretString>,
+    /// The day on which the client secret ends, where somebody wrote it down.
+    pub client_secret_expires: Option<Day>,
     /// Authorization endpoint (RFC 6749 §3.1).
     pub authorization_endpoint: Url,
     /// Token endpoint (RFC 6749 §3.2).
@@ -207,6 +209,16 @@ pub struct Pacing {
     pub max_recipients_per_message: Option<usize>,
 }
 
+/// When a client is told that its message is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// Once the message is on stable storage.
+    #[default]
+    Queue,
+    /// Once the provider has given its verdict, or the message is on stable storage where that takes too long.
+    Through,
+}
+
 /// An outbound auth account.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -236,6 +248,8 @@ pub struct Account {
     pub mechanism: Mechanism,
     /// How fast it may send.
     pub pacing: Pacing,
+    /// When a client is told that its message is taken.
+    pub delivery: Delivery,
 }
 
 impl Account {

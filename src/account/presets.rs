@@ -36,6 +36,8 @@ pub struct Preset {
     pub max_connections: usize,
     /// Messages per time.
     pub rate_limit: Option<Rate>,
+    /// Recipients a day.
+    pub daily_recipients: Option<u32>,
     /// Recipients in one transaction.
     pub max_recipients_per_message: Option<usize>,
 }
@@ -60,6 +62,7 @@ impl Preset {
             authorization_parameters: Vec::new(),
             max_connections: 10,
             rate_limit: None,
+            daily_recipients: None,
             max_recipients_per_message: None,
         }
     }
@@ -95,6 +98,7 @@ impl Preset {
             scope: Some(format!("https://{resource}/SMTP.Send offline_access")),
             max_connections: 3,
             rate_limit: Some(Rate { count: 30, per: Duration::from_secs(60) }),
+            daily_recipients: Some(10_000),
             max_recipients_per_message: Some(500),
             ..Self::generic()
         }
@@ -131,7 +135,7 @@ mod tests {
                 Some(format!("https://{authority}/contoso.example/oauth2/v2.0/token"))
             );
             assert_eq!(preset.scope, Some(format!("https://{resource}/SMTP.Send offline_access")));
-            assert_eq!(preset.max_connections, 3);
+            assert_eq!((preset.max_connections, preset.daily_recipients), (3, Some(10_000)));
         }
     }
 

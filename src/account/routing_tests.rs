@@ -1,7 +1,7 @@
 //! Routing as tables.
 
 use super::*;
-use crate::account::{AccountType, Login, Mechanism, Pacing, SecurityMode, Server};
+use crate::account::{AccountType, Delivery, Login, Mechanism, Pacing, SecurityMode, Server};
 
 fn account(id: &str, application: Option<&str>, domains: &[&str]) -> Account {
     Account {
@@ -30,6 +30,7 @@ fn account(id: &str, application: Option<&str>, domains: &[&str]) -> Account {
             daily_recipients: None,
             max_recipients_per_message: None,
         },
+        delivery: Delivery::Queue,
     }
 }
 

@@ -2,14 +2,17 @@
 
 use super::output::complain_of_config;
 use crate::{
-    account::{Account, Login, Mechanism, SecurityMode},
-    config::{Loaded, load_explained, process_env, show_duration, show_size},
+    account::{Account, Delivery, Login, Mechanism, SecurityMode},
+    config::{
+        AlertSettings, Bounce, Loaded, QueueSettings, load_explained, process_env, show_duration, show_size,
+    },
 };
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 /// Runs `waxseal check`: the report on standard output and 0, or what is wrong on standard error and 78.
@@ -57,7 +60,7 @@ pub fn report(loaded: &Loaded) -> String {
         out.push_str("  none\n");
     }
     for account in &config.accounts {
-        account_block(&mut out, account, loaded);
+        account_block(&mut out, account, loaded, config.queue.through_timeout);
     }
     out.push_str("\nroutes\n");
     out.push_str(&routes(&config.accounts));
@@ -72,6 +75,9 @@ pub fn report(loaded: &Loaded) -> String {
         show_size(queue.max_size),
         show_size(queue.min_free)
     );
+    let _ = writeln!(out, "bounces    {}", bounces(queue));
+    let _ = writeln!(out, "history    keep {}", show_duration(config.history.keep));
+    let _ = writeln!(out, "alerts     {}", alerts(&config.alert));
     let _ = match &config.admin {
         Some(admin) => writeln!(out, "admin      {}, redirect URI {}", admin.address, redirect_uri(admin)),
         None => writeln!(out, "admin      off"),
@@ -86,6 +92,24 @@ pub fn report(loaded: &Loaded) -> String {
     out
 }
 
+fn bounces(queue: &QueueSettings) -> String {
+    let postmaster = queue.postmaster.as_ref().map_or_else(String::new, ToString::to_string);
+    match queue.bounce {
+        Bounce::Sender => "to the sender".into(),
+        Bounce::Postmaster => format!("to {postmaster}"),
+        Bounce::Both => format!("to the sender and {postmaster}"),
+        Bounce::None => "none".into(),
+    }
+}
+
+/// The program alone: its arguments may be nobody's business.
+fn alerts(alert: &AlertSettings) -> String {
+    let command = alert.command.first().map(|program| format!("command {program}"));
+    let mail = alert.mail_to.as_ref().map(|mailbox| format!("mail to {mailbox}"));
+    let ways: Vec<_> = command.into_iter().chain(mail).collect();
+    if ways.is_empty() { "in the log alone".into() } else { ways.join(", ") }
+}
+
 fn redirect_uri(admin: &crate::config::AdminSettings) -> String {
     format!("{}/oauth/callback", admin.public_url.as_str().trim_end_matches('/'))
 }
@@ -94,7 +118,7 @@ fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn account_block(out: &mut String, account: &Account, loaded: &Loaded) {
+fn account_block(out: &mut String, account: &Account, loaded: &Loaded, through_timeout: Duration) {
     let name =
         if account.name == account.id.as_str() { String::new() } else { format!(" ({})", account.name) };
     let application =
@@ -108,7 +132,10 @@ fn account_block(out: &mut String, account: &Account, loaded: &Loaded) {
     line("login", &login(account));
     for ((id, key), origin) in &loaded.secret_origins {
         if id == account.id.as_str() {
-            line("secret", &format!("{key}: {origin}"));
+            let end =
+                account.oauth().filter(|_| *key == "client_secret").and_then(|o| o.client_secret_expires);
+            let end = end.map_or_else(String::new, |day| format!(", expires {day}"));
+            line("secret", &format!("{key}: {origin}{end}"));
         }
     }
     let mut serves: Vec<_> = account.senders.iter().map(ToString::to_string).collect();
@@ -125,7 +152,12 @@ fn account_block(out: &mut String, account: &Account, loaded: &Loaded) {
     let recipients = pacing
         .max_recipients_per_message
         .map_or_else(String::new, |most| format!(", {most} recipients a message"));
-    line("pacing", &format!("{} connections, {rate}{recipients}", pacing.max_connections));
+    let daily = pacing.daily_recipients.map_or_else(String::new, |most| format!(", {most} recipients a day"));
+    line("pacing", &format!("{} connections, {rate}{daily}{recipients}", pacing.max_connections));
+    if account.delivery == Delivery::Through {
+        let most = show_duration(through_timeout);
+        line("delivery", &format!("through: clients wait up to {most} for the provider's verdict"));
+    }
 }
 
 fn server(account: &Account) -> String {
@@ -207,6 +239,10 @@ pub fn report_json(loaded: &Loaded) -> String {
                 "default": account.default,
                 "server": format!("{}:{}", account.server.host, account.server.port),
                 "username": account.username(),
+                "delivery": match account.delivery {
+                    Delivery::Queue => "queue",
+                    Delivery::Through => "through",
+                },
                 "secrets": secrets,
             })
         })

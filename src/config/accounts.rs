@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{
-        Account, AccountId, AccountType, DomainPattern, Mechanism, Pacing,
+        Account, AccountId, AccountType, Delivery, DomainPattern, Mechanism, Pacing,
         presets::{Cloud, Preset},
     },
     mail::Mailbox,
@@ -62,7 +62,9 @@ fn account(
     let kinds = [AccountType::Basic, AccountType::OAuth2, AccountType::Google, AccountType::Microsoft];
     let kind = kinds[reader.word(type_entry, &TYPES)?];
     login::refuse_foreign_keys(kind, table, reader);
-    not_yet(table, reader);
+    if let Some(entry) = table.get("sender") {
+        reader.supported_word(entry, &["keep", "rewrite"], 1);
+    }
 
     let preset = Preset::of(kind, cloud(table, reader), login::tenant(table, reader));
     let domains = domains(table, reader);
@@ -99,16 +101,14 @@ fn account(
         login,
         mechanism,
         pacing,
+        delivery: delivery(table, reader),
     })
 }
 
-/// Values of known keys whose feature is not there yet.
-fn not_yet(table: &Tree, reader: &mut Reader) {
-    if let Some(entry) = table.get("sender") {
-        reader.supported_word(entry, &["keep", "rewrite"], 1);
-    }
-    if let Some(entry) = table.get("delivery") {
-        reader.supported_word(entry, &["queue", "through"], 1);
+fn delivery(table: &Tree, reader: &mut Reader) -> Delivery {
+    match table.get("delivery").and_then(|entry| reader.word(entry, &["queue", "through"])) {
+        Some(1) => Delivery::Through,
+        _ => Delivery::Queue,
     }
 }
 
@@ -214,7 +214,7 @@ fn pacing(table: &Tree, preset: &Preset, reader: &mut Reader) -> Pacing {
     Pacing {
         max_connections: count(table, "max_connections").unwrap_or(preset.max_connections),
         rate_limit,
-        daily_recipients: None,
+        daily_recipients: count(table, "daily_recipients").or(preset.daily_recipients),
         max_recipients_per_message: count(table, "max_recipients_per_message")
             .or(preset.max_recipients_per_message),
     }

@@ -55,8 +55,8 @@ pub(super) const ROOT: &[Key] = &[
     key("store", Kind::NotYet),
     key("limits", Kind::Table(LIMITS)),
     key("admin", Kind::Table(ADMIN)),
-    key("alert", Kind::NotYet),
-    key("history", Kind::NotYet),
+    key("alert", Kind::Table(ALERT)),
+    key("history", Kind::Table(HISTORY)),
     key("log", Kind::Table(LOG)),
     key("smtp", Kind::Table(LEGACY)),
 ];
@@ -95,7 +95,7 @@ pub(super) const ACCOUNT: &[Key] = &[
     key("password", Kind::Secret),
     key("client_id", Kind::Text),
     key("client_secret", Kind::Secret),
-    key("client_secret_expires", Kind::NotYet),
+    key("client_secret_expires", Kind::Text),
     key("client_certificate", Kind::NotYet),
     key("client_key", Kind::NotYet),
     key("service_account_file", Kind::NotYet),
@@ -111,7 +111,7 @@ pub(super) const ACCOUNT: &[Key] = &[
     key("sender", Kind::Text),
     key("max_connections", Kind::Integer(1, 1000)),
     key("rate_limit", Kind::Text),
-    key("daily_recipients", Kind::NotYet),
+    key("daily_recipients", COUNT),
     key("max_recipients_per_message", COUNT),
     key("delivery", Kind::Text),
 ];
@@ -120,9 +120,9 @@ const QUEUE: &[Key] = &[
     key("retry", Kind::Texts),
     key("expire", Kind::Text),
     key("keep_failed", Kind::Text),
-    key("bounce", Kind::NotYet),
-    key("postmaster", Kind::NotYet),
-    key("through_timeout", Kind::NotYet),
+    key("bounce", Kind::Text),
+    key("postmaster", Kind::Text),
+    key("through_timeout", Kind::Text),
     key("max_size", Kind::Size),
     key("min_free", Kind::Size),
 ];
@@ -137,6 +137,10 @@ const LIMITS: &[Key] = &[
 ];
 
 const ADMIN: &[Key] = &[key("address", Kind::Text), key("public_url", Kind::Text)];
+
+const ALERT: &[Key] = &[key("command", Kind::Texts), key("mail_to", Kind::Text)];
+
+const HISTORY: &[Key] = &[key("keep", Kind::Text)];
 
 const LOG: &[Key] = &[key("format", Kind::Text), key("level", Kind::Text)];
 

@@ -3,7 +3,8 @@
 //! a secret. Arrays and secrets are leaves; a later source replaces them as a whole.
 
 use super::{
-    Config, ConfigError, ConfigErrors, accounts, contradictions, document, environment, legacy, listeners,
+    Config, ConfigError, ConfigErrors, accounts, alert, contradictions, document, environment, legacy,
+    listeners,
     reader::Reader,
     secrets::Secrets,
     sections, shape,
@@ -98,6 +99,8 @@ pub fn load_explained(
         queue: sections::queue(&root, &mut reader),
         limits: sections::limits(&root, &mut reader),
         admin: sections::admin(&root, &mut reader),
+        history: sections::history(&root, &mut reader),
+        alert: alert::alert(&root, &mut reader),
         log: sections::log(&root, &mut reader),
         warnings: Vec::new(),
     };

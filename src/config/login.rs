@@ -5,7 +5,10 @@ use super::{
     secrets::Secrets,
     tree::Entry,
 };
-use crate::account::{AccountType, Grant, Login, OAuthLogin, presets::Preset};
+use crate::{
+    account::{AccountType, Grant, Login, OAuthLogin, presets::Preset},
+    mail::Day,
+};
 use std::{collections::BTreeMap, net::IpAddr};
 use url::{Host, Url};
 
@@ -144,12 +147,28 @@ fn oauth(
         username: username?.to_owned(),
         client_id: client_id?.to_owned(),
         client_secret,
+        client_secret_expires: client_secret_expires(table, reader),
         authorization_endpoint: authorization?,
         token_endpoint: token?,
         scope: scope?,
         grant: Grant::AuthorizationCode,
         authorization_parameters: preset.authorization_parameters.clone(),
     })
+}
+
+/// The last day of a secret, which must be there to end.
+fn client_secret_expires(table: &Tree, reader: &mut Reader) -> Option<Day> {
+    let entry = table.get("client_secret_expires")?;
+    let day = text_of(entry).and_then(Day::parse);
+    if day.is_none() {
+        let help = "the day as the provider's page shows it, written \"2027-05-01\"";
+        reader.error(entry, format!("found {}, which is no day", entry.value.shown()), Some(help.into()));
+    }
+    if !table.contains_key("client_secret") {
+        let problem = "there is no `client_secret` that could expire".to_owned();
+        reader.error_at_key(entry, problem, None);
+    }
+    day
 }
 
 /// An https URL, or an http one on loopback; anything else is reported.

@@ -4,6 +4,7 @@
 //! source overrides single keys and adds tables; an array (`[[listener]]`, `domains`) is replaced as a whole.
 
 mod accounts;
+mod alert;
 mod application;
 mod contradictions;
 mod diagnostics;
@@ -30,7 +31,7 @@ pub use diagnostics::{ConfigError, ConfigErrors};
 pub use live::{LiveConfig, Snapshot};
 pub use load::{DEFAULT_PATH, Loaded, load, load_explained, load_from_process_env, process_env};
 pub use settings::{
-    AdminSettings, Application, Config, Limits, ListenAddress, ListenerSettings, LogFormat, LogSettings,
-    QueueSettings,
+    AdminSettings, AlertSettings, Application, Bounce, Config, HistorySettings, Limits, ListenAddress,
+    ListenerSettings, LogFormat, LogSettings, QueueSettings,
 };
 pub use units::{parse_duration, parse_rate, parse_size, show_duration, show_size};

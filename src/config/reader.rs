@@ -6,6 +6,7 @@ use super::{
     tree::{Entry, Place, Value},
     units,
 };
+use crate::mail::Mailbox;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -148,6 +149,18 @@ impl Reader {
             );
         }
         parsed.unwrap_or(default)
+    }
+
+    /// A mailbox; `None` where the key is absent or wrong, which is reported.
+    pub(super) fn mailbox(&mut self, entry: Option<&Entry>) -> Option<Mailbox> {
+        let entry = entry?;
+        let mailbox = text_of(entry).and_then(|text| Mailbox::parse(text).ok());
+        if mailbox.is_none() {
+            let help = "one address, \"ops@example.com\"";
+            let problem = format!("found {}, which is no address", entry.value.shown());
+            self.error(entry, problem, Some(help.into()));
+        }
+        mailbox
     }
 
     /// A size in octets, or `default`.

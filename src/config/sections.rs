@@ -1,7 +1,7 @@
-//! `hostname`, `state_dir`, `[queue]`, `[limits]`, `[admin]` and `[log]`.
+//! `hostname`, `state_dir`, `[queue]`, `[limits]`, `[admin]`, `[history]` and `[log]`.
 
 use super::{
-    AdminSettings, Limits, LogFormat, LogSettings, QueueSettings,
+    AdminSettings, Bounce, HistorySettings, Limits, LogFormat, LogSettings, QueueSettings,
     login::oauth_url,
     reader::{Reader, count, text, texts},
     tree::Entry,
@@ -18,7 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The entries of `[name]`; none where it is absent.
-fn section<'a>(root: &'a Tree, name: &str, empty: &'a Tree) -> &'a Tree {
+pub(super) fn section<'a>(root: &'a Tree, name: &str, empty: &'a Tree) -> &'a Tree {
     root.get(name).and_then(Entry::table).unwrap_or(empty)
 }
 
@@ -66,13 +66,33 @@ pub(super) fn queue(root: &Tree, reader: &mut Reader) -> QueueSettings {
             reader.error(entry, "found no wait".into(), Some("for example [\"1m\", \"5m\", \"1h\"]".into()));
         }
     }
+    let bounce = bounce(table, reader);
     QueueSettings {
         retry,
         expire: reader.duration(table.get("expire"), 5 * DAY),
         keep_failed: reader.duration(table.get("keep_failed"), 14 * DAY),
+        bounce,
+        postmaster: reader.mailbox(table.get("postmaster")),
+        through_timeout: reader.duration(table.get("through_timeout"), MINUTE / 2),
         max_size: reader.size(table.get("max_size"), 10 << 30),
         min_free: reader.size(table.get("min_free"), 512 << 20),
     }
+}
+
+/// `bounce`, which names somebody whom `postmaster` has to name in turn.
+fn bounce(table: &Tree, reader: &mut Reader) -> Bounce {
+    let Some(entry) = table.get("bounce") else { return Bounce::default() };
+    let bounce = match reader.word(entry, &["sender", "postmaster", "both", "none"]) {
+        Some(1) => Bounce::Postmaster,
+        Some(2) => Bounce::Both,
+        Some(3) => Bounce::None,
+        _ => Bounce::Sender,
+    };
+    if matches!(bounce, Bounce::Postmaster | Bounce::Both) && !table.contains_key("postmaster") {
+        let problem = format!("found {}, and no `postmaster` to notify", entry.value.shown());
+        reader.error(entry, problem, Some("set `postmaster = \"ops@example.com\"` beside it".into()));
+    }
+    bounce
 }
 
 /// `[limits]`.
@@ -122,6 +142,13 @@ pub(super) fn admin(root: &Tree, reader: &mut Reader) -> Option<AdminSettings> {
         None => Url::parse(&format!("http://localhost:{}", address.port())).ok()?,
     };
     Some(AdminSettings { address, public_url })
+}
+
+/// `[history]`.
+pub(super) fn history(root: &Tree, reader: &mut Reader) -> HistorySettings {
+    let empty = Tree::new();
+    let table = section(root, "history", &empty);
+    HistorySettings { keep: reader.duration(table.get("keep"), 30 * DAY) }
 }
 
 /// `[log]`.

@@ -1,6 +1,9 @@
 //! The configuration as the rest of the program sees it: checked, resolved, free of serde.
 
-use crate::account::{Account, ApplicationId};
+use crate::{
+    account::{Account, ApplicationId},
+    mail::Mailbox,
+};
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -23,6 +26,10 @@ pub struct Config {
     pub limits: Limits,
     /// `[admin]`; `None` where the address is `"off"`.
     pub admin: Option<AdminSettings>,
+    /// `[history]`.
+    pub history: HistorySettings,
+    /// `[alert]`.
+    pub alert: AlertSettings,
     /// `[log]`.
     pub log: LogSettings,
     /// What an operator should know, although the configuration is valid: the old form, plain-text logins,
@@ -68,6 +75,20 @@ pub struct Application {
     pub clients: Vec<IpNet>,
 }
 
+/// Who is notified of a failure (RFC 3464).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bounce {
+    /// The reverse-path of the message.
+    #[default]
+    Sender,
+    /// [`QueueSettings::postmaster`].
+    Postmaster,
+    /// Both of them.
+    Both,
+    /// Nobody.
+    None,
+}
+
 /// `[queue]`.
 #[derive(Debug, Clone)]
 pub struct QueueSettings {
@@ -77,6 +98,12 @@ pub struct QueueSettings {
     pub expire: Duration,
     /// How long failed messages stay.
     pub keep_failed: Duration,
+    /// Who is notified of a failure.
+    pub bounce: Bounce,
+    /// Who looks after the mail here. Always there where `bounce` is `Postmaster` or `Both`.
+    pub postmaster: Option<Mailbox>,
+    /// How long a client waits for the provider's verdict where an account has `delivery = "through"`.
+    pub through_timeout: Duration,
     /// Octets on disk past which new mail gets 452 4.3.1.
     pub max_size: u64,
     /// Octets that must stay free on the disk.
@@ -107,6 +134,22 @@ pub struct AdminSettings {
     pub address: SocketAddr,
     /// How browsers reach it; the redirect URI is this and `/oauth/callback`.
     pub public_url: url::Url,
+}
+
+/// `[history]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// How long what became of a message is kept.
+    pub keep: Duration,
+}
+
+/// `[alert]`. Without a command and a mailbox, alerts are in the log alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AlertSettings {
+    /// The program, an absolute path, and its arguments; empty where there is none.
+    pub command: Vec<String>,
+    /// Who gets alerts by mail.
+    pub mail_to: Option<Mailbox>,
 }
 
 /// Form of the log lines.

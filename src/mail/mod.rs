@@ -15,4 +15,4 @@ pub use mailbox::{Domain, Mailbox, MailboxError};
 pub use path::{ForwardPath, ReversePath};
 pub use queue_id::{QueueId, QueueIdError};
 pub use reply::{EnhancedCode, Reply, ReplyClass};
-pub use timestamp::Timestamp;
+pub use timestamp::{Day, Timestamp};

@@ -30,6 +30,41 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A day of the Gregorian calendar, from 1970-01-01 on. Displays as `2027-05-01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(u64);
+
+impl Day {
+    /// Parses `2027-05-01`; `None` for anything else, days that no month has included.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (year, rest) = text.split_once('-')?;
+        let (month, day) = rest.split_once('-')?;
+        let number = |text: &str, digits: usize| -> Option<u64> {
+            (text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+        };
+        let wanted = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
+        // `civil` rises with its argument, so that its inverse is a search.
+        let (mut low, mut high) = (0, 366 * 9999);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if civil(middle) < wanted { low = middle + 1 } else { high = middle }
+        }
+        (civil(low) == wanted).then_some(Self(low))
+    }
+
+    /// Its first instant, in UTC.
+    pub fn start(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.0 * 86_400)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.0);
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
 /// Year, month (1 to 12) and day of the month of a day counted from 1970-01-01, in the Gregorian calendar.
 pub(in crate::mail) fn civil(days: u64) -> (u64, u64, u64) {
     // Counted from 0000-03-01, so that the leap day ends a year; 400 years are 146,097 days.
@@ -57,6 +92,28 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn days() {
+        for (text, number) in
+            [("1970-01-01", 0), ("2000-02-29", 11_016), ("2027-05-01", 20_939), ("9999-12-31", 2_932_896)]
+        {
+            assert_eq!(Day::parse(text), Some(Day(number)), "{text}");
+            assert_eq!(Day(number).to_string(), text);
+        }
+        for text in [
+            "",
+            "2027-5-1",
+            "2027-02-29",
+            "2027-13-01",
+            "2027-00-10",
+            "1969-12-31",
+            "+027-05-01",
+            "2027-05-01Z",
+        ] {
+            assert_eq!(Day::parse(text), None, "{text}");
         }
     }
 }

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::{
         account::AccountId,
-        config::QueueSettings,
+        config::{Bounce, QueueSettings},
         mail::{BodyType, Envelope, ForwardPath, ReversePath},
         queue::Receipt,
     };
@@ -113,6 +113,9 @@ mod tests {
             retry: vec![Duration::from_secs(60)],
             expire: Duration::from_secs(3600),
             keep_failed: Duration::from_secs(3600),
+            bounce: Bounce::Sender,
+            postmaster: None,
+            through_timeout: Duration::from_secs(30),
             max_size: u64::MAX,
             min_free: 0,
         };
