@@ -17,7 +17,7 @@ use waxseal::{
     config::Limits,
     inbound::{Gate, Peer, Sink, serve},
     mail::{Content, EnhancedCode, QueueId, Reply, ReversePath},
-    queue::{CommitError, Receipt},
+    queue::{CommitError, Commitment, Receipt},
 };
 
 type Queue = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -79,11 +79,11 @@ impl Sink for FakeSink {
         Ok(())
     }
 
-    async fn commit(self, _: Receipt) -> Result<QueueId, CommitError> {
+    async fn commit(self, _: Receipt) -> Result<Commitment, CommitError> {
         let content = Content::new(self.octets.clone().into()).expect("content is canonical");
         assert!(content.octets().starts_with(b"Received: from "));
         self.queue.lock().unwrap().push(self.octets);
-        Ok(QueueId::from_number(7))
+        Ok(Commitment::Durable(QueueId::from_number(7)))
     }
 }
 

@@ -128,7 +128,9 @@ mod tests {
         let from = ReversePath::parse("a@example.com").unwrap();
         let to = vec![ForwardPath::parse("b@example.org").unwrap()];
         let envelope = Envelope::new(from, to, BodyType::SevenBit, false).unwrap();
-        intake.commit(Receipt { envelope, account: AccountId::new("x"), application: None }).await.unwrap()
+        let id = intake.id();
+        intake.commit(Receipt { envelope, account: AccountId::new("x"), application: None }).await.unwrap();
+        id
     }
 
     fn content(queue: &Queue, id: QueueId) -> Vec<u8> {

@@ -18,12 +18,13 @@ mod sorted;
 mod space;
 mod state;
 pub mod status;
+mod through;
 
 pub use clock::Clock;
-pub use intake::{CommitError, Intake, Receipt};
+pub use intake::{CommitError, Commitment, Intake, Receipt};
 pub use operator::{LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
-pub use runner::{Carrier, DeliverFuture};
+pub use runner::{Carrier, DeliverFuture, Outlet};
 
 use crate::{
     config::QueueSettings,
@@ -161,6 +162,14 @@ impl Queue {
         }
         drop(state);
         self.shared.lanes.wake(&account);
+    }
+
+    /// A committed message whose transaction is under way.
+    fn enter_active(&self, received: &Received, file: bool, place: Place) {
+        let mut state = self.state();
+        let lane = state.lane_number(&received.account);
+        state.appended(place);
+        state.insert(Item::received(received, file, place, lane));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -11,7 +11,7 @@ use super::{
     status::Status,
 };
 use crate::{
-    account::{AccountId, Pacing},
+    account::{AccountId, Delivery, Pacing},
     mail::{ContentSource, QueueId},
     outbound::{Attempt, Outcome, Upstream},
 };
@@ -42,6 +42,19 @@ impl Carrier for Upstream {
     fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a> {
         Box::pin(Upstream::deliver(self, attempt))
     }
+}
+
+/// An account as the queue sees it.
+#[derive(Clone)]
+pub struct Outlet {
+    /// The account.
+    pub account: AccountId,
+    /// How fast it may send.
+    pub pacing: Pacing,
+    /// When a client is told that its message is taken.
+    pub delivery: Delivery,
+    /// Who carries its mail.
+    pub carrier: Arc<dyn Carrier>,
 }
 
 /// How often the lanes' paces are written, where they have changed.
@@ -83,9 +96,16 @@ impl Lanes {
         }
     }
 
-    fn carrier(&self, account: &AccountId) -> Option<Arc<dyn Carrier>> {
+    pub(super) fn carrier(&self, account: &AccountId) -> Option<Arc<dyn Carrier>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.get(account).map(|lane| lane.carrier.clone())
+    }
+}
+
+impl Claimed {
+    /// A message whose transaction was started elsewhere.
+    pub(super) fn started(queue: &Queue, account: AccountId, id: QueueId, pacing: Pacing) -> Box<Self> {
+        Box::new(Self { queue: queue.clone(), account, id, pacing, fresh: None, settled: false })
     }
 }
 
@@ -116,6 +136,18 @@ pub(super) fn put_back(state: &mut State, id: QueueId) {
     }
 }
 
+/// A transaction for the recipients at these indexes.
+pub(super) fn attempt_at(received: &Received, tried: &[usize], content: ContentSource) -> Attempt {
+    Attempt {
+        queue_id: received.id,
+        reverse_path: received.envelope.reverse_path().clone(),
+        recipients: entry::paths(&received.envelope, tried),
+        body: received.envelope.body(),
+        smtputf8: received.envelope.smtputf8(),
+        content,
+    }
+}
+
 enum Step {
     Run(Box<Claimed>),
     Wait(Millis),
@@ -124,7 +156,7 @@ enum Step {
 
 impl Queue {
     /// Sets which accounts carry mail, how fast and by whom. Mail of all others waits. Call inside a tokio runtime.
-    pub fn configure(&self, carriers: Vec<(AccountId, Pacing, Arc<dyn Carrier>)>) {
+    pub fn configure(&self, outlets: Vec<Outlet>) {
         let lanes = &self.shared.lanes;
         if !lanes.remembering.swap(true, Ordering::Relaxed) {
             lanes.tasks.spawn(self.clone().remember_paces());
@@ -135,16 +167,17 @@ impl Queue {
         }
         let mut running = lanes.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|account, lane| {
-            let stays = carriers.iter().any(|(id, ..)| id == account);
+            let stays = outlets.iter().any(|outlet| outlet.account == *account);
             if !stays {
                 // Its task wakes, finds itself gone, and ends.
                 lane.wake.notify_one();
             }
             stays
         });
-        for (account, pacing, carrier) in carriers {
+        for Outlet { account, pacing, delivery, carrier } in outlets {
             let lane = state.lane(&account);
             lane.pacing = Some(pacing);
+            lane.delivery = delivery;
             // What was wrong may have been the configuration.
             lane.brake.reconfigured(self.now());
             match running.get_mut(&account) {
@@ -298,14 +331,7 @@ impl Queue {
             return; // The day is full: it goes back to its lane, which waits.
         }
         tried.truncate(granted);
-        let attempt = Attempt {
-            queue_id: received.id,
-            reverse_path: received.envelope.reverse_path().clone(),
-            recipients: entry::paths(&received.envelope, &tried),
-            body: received.envelope.body(),
-            smtputf8: received.envelope.smtputf8(),
-            content,
-        };
+        let attempt = attempt_at(&received, &tried, content);
         let outcome = carrier.deliver(&attempt).await;
         drop(attempt);
         self.settle(claimed, &received, status, &tried, &outcome).await;

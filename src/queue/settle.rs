@@ -63,16 +63,25 @@ impl Queue {
         if matches!(next, Next::Deferred | Next::Untried) {
             put_back(&mut state, claimed.id);
         }
-        let lane = state.lane(&claimed.account);
-        let news = take_in(lane, &claimed.pacing, tried.len(), outcome, now);
-        if lane.brake.cause().is_some() {
-            self.shared.memory.fetch_sub(lane.shed(), Ordering::Relaxed);
-        }
         drop(state);
+        self.take_in(&claimed.account, &claimed.pacing, tried.len(), outcome);
+    }
+
+    /// Takes into the lane what an attempt at so many recipients said about it.
+    pub(super) fn take_in(&self, account: &AccountId, pacing: &Pacing, tried: usize, outcome: &Outcome) {
+        let news = {
+            let mut state = self.state();
+            let lane = state.lane(account);
+            let news = take_in(lane, pacing, tried, outcome, self.now());
+            if lane.brake.cause().is_some() {
+                self.shared.memory.fetch_sub(lane.shed(), Ordering::Relaxed);
+            }
+            news
+        };
         if news.faster {
-            self.shared.lanes.wake(&claimed.account);
+            self.shared.lanes.wake(account);
         }
-        news.tell(&claimed.account);
+        news.tell(account);
     }
 
     /// Writes that a message has left, and lets go of what it took.
@@ -138,7 +147,6 @@ impl News {
     }
 }
 
-/// Takes into the lane what an attempt at so many recipients said about it.
 fn take_in(lane: &mut Lane, pacing: &Pacing, tried: usize, outcome: &Outcome, now: Millis) -> News {
     lane.active = lane.active.saturating_sub(1);
     let alone = lane.brake != Brake::Open;
@@ -164,7 +172,14 @@ fn take_in(lane: &mut Lane, pacing: &Pacing, tried: usize, outcome: &Outcome, no
 }
 
 /// Writes the events of an attempt: one a kind of outcome.
-fn report(received: &Received, tried: usize, status: &Status, outcome: &Outcome, next: Next, now: Millis) {
+pub(super) fn report(
+    received: &Received,
+    tried: usize,
+    status: &Status,
+    outcome: &Outcome,
+    next: Next,
+    now: Millis,
+) {
     let delay_ms = now.saturating_sub(received.received_at);
     let event = |to, reply: &str, write: fn(&MailEvent<'_>, &AttemptEvent<'_>)| {
         let mail = MailEvent {

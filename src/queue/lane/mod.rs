@@ -8,7 +8,7 @@ pub(super) use waiting::{SenderClass, Wait, sender_class};
 
 use super::{entry::Received, pace::Pace, schedule::Millis};
 use crate::{
-    account::{AccountId, Pacing},
+    account::{AccountId, Delivery, Pacing},
     mail::{ContentSource, QueueId},
 };
 use brake::Leave;
@@ -80,6 +80,8 @@ pub(super) struct Lane {
     pub(super) account: AccountId,
     /// `None` while no active account of this name is configured.
     pub(super) pacing: Option<Pacing>,
+    /// When a client is told that its message is taken.
+    pub(super) delivery: Delivery,
     waiting: Waiting,
     /// Transactions under way.
     pub(super) active: usize,
@@ -100,6 +102,7 @@ impl Lane {
         Self {
             account,
             pacing: None,
+            delivery: Delivery::Queue,
             waiting: Waiting::default(),
             active: 0,
             brake: Brake::default(),
@@ -118,6 +121,11 @@ impl Lane {
     /// Adds a message that is on disk.
     pub(super) fn push(&mut self, class: SenderClass, wait: Wait, id: QueueId) {
         self.waiting.push(class, wait, id);
+    }
+
+    /// Whether mail of these senders waits that has not been tried: what comes now goes after it.
+    pub(super) fn has_new(&self, class: SenderClass) -> bool {
+        self.waiting.has_new(class)
     }
 
     /// Takes a message out, wherever it waits. Returns the octets of memory freed.

@@ -111,6 +111,11 @@ impl Waiting {
         };
     }
 
+    /// Whether mail of this class waits that has not been tried.
+    pub(super) fn has_new(&self, class: SenderClass) -> bool {
+        self.classes.get(&class).is_some_and(Class::has_new)
+    }
+
     /// Takes a message out, wherever it waits; gives it back where its content is in memory.
     pub(super) fn remove(&mut self, number: SenderClass, wait: Wait, id: QueueId) -> Option<Fresh> {
         let class = self.classes.get_mut(&number)?;
