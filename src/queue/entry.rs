@@ -193,17 +193,34 @@ pub(crate) fn paths(envelope: &Envelope, indexes: &[usize]) -> Vec<ForwardPath> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Reply;
+    use crate::{
+        mail::{EnhancedCode, Reply},
+        outbound::Stage,
+    };
     use std::time::Duration;
 
     const DAY: u64 = 86_400_000;
 
     fn trouble() -> Trouble {
-        Trouble { reply: None, explanation: "no".into(), remedy: String::new(), in_doubt: false }
+        Trouble {
+            stage: Stage::Rcpt,
+            status: EnhancedCode(4, 0, 0),
+            reply: None,
+            explanation: "no".into(),
+            remedy: String::new(),
+            in_doubt: false,
+        }
     }
 
     fn outcome(dispositions: Vec<Disposition>, lane: LaneEffect) -> Outcome {
-        Outcome { dispositions, lane, trouble: Some(trouble()), relay: String::new(), tls: String::new() }
+        Outcome {
+            dispositions,
+            lane,
+            trouble: Some(trouble()),
+            relay: String::new(),
+            tls: String::new(),
+            dsn_passed_on: false,
+        }
     }
 
     fn settle(status: &mut Status, tried: &[usize], outcome: &Outcome, now: Millis) -> Next {

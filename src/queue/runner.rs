@@ -270,6 +270,7 @@ impl Queue {
             recipients: entry::paths(&received.envelope, &tried),
             body: received.envelope.body(),
             smtputf8: received.envelope.smtputf8(),
+            dsn: received.envelope.dsn_of(&tried),
             content,
         };
         let outcome = carrier.deliver(&attempt).await;
