@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use waxseal::{
     account::{AccountId, Delivery, Pacing},
     config::{Bounce, QueueSettings},
-    mail::{BodyType, ContentSource, Envelope, ForwardPath, QueueId, Reply, ReversePath},
-    outbound::{Attempt, Disposition, LaneEffect, Outcome, Trouble},
+    mail::{BodyType, ContentSource, EnhancedCode, Envelope, ForwardPath, QueueId, Reply, ReversePath},
+    outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble},
     queue::{Carrier, Commitment, DeliverFuture, Outlet, Queue, Receipt},
 };
 
@@ -67,6 +67,8 @@ fn delivered() -> Disposition {
 
 fn trouble() -> Trouble {
     Trouble {
+        stage: Stage::Rcpt,
+        status: EnhancedCode(4, 0, 0),
         reply: Some(Reply::bare(450, "later")),
         explanation: "busy".into(),
         remedy: String::new(),
@@ -75,7 +77,14 @@ fn trouble() -> Trouble {
 }
 
 fn outcome(dispositions: Vec<Disposition>, lane: LaneEffect) -> Outcome {
-    Outcome { dispositions, lane, trouble: Some(trouble()), relay: "test:25".into(), tls: "none".into() }
+    Outcome {
+        dispositions,
+        lane,
+        trouble: Some(trouble()),
+        relay: "test:25".into(),
+        tls: "none".into(),
+        dsn_passed_on: false,
+    }
 }
 
 fn settings() -> QueueSettings {

@@ -144,6 +144,7 @@ pub(super) fn attempt_at(received: &Received, tried: &[usize], content: ContentS
         recipients: entry::paths(&received.envelope, tried),
         body: received.envelope.body(),
         smtputf8: received.envelope.smtputf8(),
+        dsn: received.envelope.dsn_of(tried),
         content,
     }
 }

@@ -3,7 +3,7 @@
 use super::schedule::{Millis, Schedule};
 use crate::{
     account::AccountId,
-    mail::Reply,
+    mail::{EnhancedCode, Reply},
     outbound::{Disposition, LaneEffect, Outcome, Trouble},
 };
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct Said {
     pub at: Millis,
     /// `host:port` of the server.
     pub relay: String,
+    /// What it is in the terms of RFC 3463.
+    pub status: EnhancedCode,
     /// The provider's reply, where it gave one.
     pub reply: Option<Reply>,
     /// One plain sentence.
@@ -240,6 +242,7 @@ fn said(trouble: &Trouble, outcome: &Outcome, now: Millis) -> Arc<Said> {
     Arc::new(Said {
         at: now,
         relay: outcome.relay.clone(),
+        status: trouble.status,
         reply: trouble.reply.clone(),
         explanation: trouble.explanation.clone(),
         remedy: trouble.remedy.clone(),
@@ -267,16 +270,31 @@ impl std::fmt::Display for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbound::Stage;
     use std::time::Duration;
 
     const DAY: u64 = 86_400_000;
 
     fn trouble() -> Trouble {
-        Trouble { reply: None, explanation: "no".into(), remedy: String::new(), in_doubt: false }
+        Trouble {
+            stage: Stage::Rcpt,
+            status: EnhancedCode(4, 0, 0),
+            reply: None,
+            explanation: "no".into(),
+            remedy: String::new(),
+            in_doubt: false,
+        }
     }
 
     fn outcome(dispositions: Vec<Disposition>, lane: LaneEffect) -> Outcome {
-        Outcome { dispositions, lane, trouble: Some(trouble()), relay: String::new(), tls: String::new() }
+        Outcome {
+            dispositions,
+            lane,
+            trouble: Some(trouble()),
+            relay: String::new(),
+            tls: String::new(),
+            dsn_passed_on: false,
+        }
     }
 
     fn settle(status: &mut Status, tried: &[usize], outcome: &Outcome, now: Millis) -> Next {

@@ -213,10 +213,18 @@ fn refusal(trouble: &Trouble) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbound::Stage;
 
     fn trouble(code: Option<u16>) -> Trouble {
         let reply = code.map(|code| Reply::received(code, "5.7.1 no"));
-        Trouble { reply, explanation: "it says no".into(), remedy: String::new(), in_doubt: false }
+        Trouble {
+            stage: Stage::Rcpt,
+            status: EnhancedCode(5, 0, 0),
+            reply,
+            explanation: "it says no".into(),
+            remedy: String::new(),
+            in_doubt: false,
+        }
     }
 
     #[test]

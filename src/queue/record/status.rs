@@ -39,6 +39,7 @@ struct SaidMeta {
     to: Vec<usize>,
     at: Millis,
     relay: String,
+    status: (u8, u16, u16),
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reply: Option<ReplyMeta>,
     explanation: String,
@@ -105,6 +106,7 @@ fn said(recipients: &[Recipient]) -> Vec<SaidMeta> {
                 to: vec![index],
                 at: said.at,
                 relay: said.relay.clone(),
+                status: (said.status.0, said.status.1, said.status.2),
                 reply: said.reply.as_ref().map(|reply| ReplyMeta {
                     code: reply.code(),
                     enhanced: reply.enhanced().map(|code| (code.0, code.1, code.2)),
@@ -128,9 +130,14 @@ pub(super) fn read(meta: StatusMeta) -> Result<(QueueId, Status), Damage> {
             }
             None => Reply::bare(reply.code, reply.text),
         });
-        let (at, relay) = (said.at, said.relay);
-        let (explanation, remedy) = (said.explanation, said.remedy);
-        let shared = Arc::new(Said { at, relay, reply, explanation, remedy });
+        let shared = Arc::new(Said {
+            at: said.at,
+            relay: said.relay,
+            status: EnhancedCode(said.status.0, said.status.1, said.status.2),
+            reply,
+            explanation: said.explanation,
+            remedy: said.remedy,
+        });
         for index in said.to {
             if let Some(recipient) = recipients.get_mut(index) {
                 recipient.said = Some(shared.clone());
