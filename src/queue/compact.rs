@@ -10,9 +10,6 @@ use super::{
 use crate::mail::QueueId;
 use std::{sync::atomic::Ordering, time::Duration};
 
-/// So much may be dead before anything is moved.
-const SLACK: u64 = 64 << 20;
-
 impl Queue {
     /// Removes failed messages older than `keep_failed`, and moves records out of mostly dead segments. Call it every
     /// minute or so.
@@ -20,7 +17,8 @@ impl Queue {
         for id in self.outlived(self.now()) {
             self.clone().depart(id).await;
         }
-        self.compact(SLACK).await;
+        // As much as a segment holds may be dead before anything is moved.
+        self.compact(u64::from(self.shared.segment_size)).await;
     }
 
     fn outlived(&self, now: Millis) -> Vec<QueueId> {
@@ -47,6 +45,8 @@ impl Queue {
                 }
             }
             self.remove_dead_segments();
+            // The segment is gone when this returns, unless the disk refuses.
+            let _ = self.journal().sync().await;
         }
     }
 

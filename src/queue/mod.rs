@@ -2,7 +2,9 @@
 
 mod clock;
 mod compact;
+pub mod disk;
 pub mod entry;
+mod inspect;
 mod intake;
 pub mod journal;
 mod lane;
@@ -19,8 +21,10 @@ mod space;
 mod state;
 pub mod status;
 mod through;
+pub mod verify;
 
 pub use clock::Clock;
+pub use inspect::{VerifyError, verify_stopped};
 pub use intake::{CommitError, Commitment, Intake, Receipt};
 pub use operator::{LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
@@ -33,7 +37,8 @@ use crate::{
 use entry::Received;
 pub use lane::Tally;
 
-use journal::{Journal, Place};
+use disk::{Disk, HostDisk};
+use journal::{Journal, JournalOptions, Place};
 use lane::Fresh;
 use runner::Lanes;
 use schedule::{Millis, Schedule};
@@ -50,6 +55,26 @@ use std::{
 /// Content of fresh messages is handed over in memory up to so many octets in all; past it, it is read back.
 const MEMORY_BUDGET: u64 = 4 << 20;
 
+/// A segment of the journal past this many octets is followed by a new one.
+const SEGMENT_SIZE: u32 = 64 << 20;
+
+/// What a queue stands on. The default is the host: its disk, its clock.
+#[derive(Debug, Clone)]
+pub struct Footing {
+    /// What it writes through.
+    pub disk: Arc<dyn Disk>,
+    /// What time it is.
+    pub clock: Clock,
+    /// A segment of the journal past this many octets is followed by a new one; once as many are dead, records move.
+    pub segment_size: u32,
+}
+
+impl Default for Footing {
+    fn default() -> Self {
+        Self { disk: Arc::new(HostDisk), clock: Clock::System, segment_size: SEGMENT_SIZE }
+    }
+}
+
 /// The queue. A clone is another handle on the same one.
 #[derive(Clone)]
 pub struct Queue {
@@ -59,6 +84,8 @@ pub struct Queue {
 struct Shared {
     directory: PathBuf,
     clock: Clock,
+    disk: Arc<dyn Disk>,
+    segment_size: u32,
     journal: Journal,
     state: Mutex<State>,
     settings: RwLock<(QueueSettings, Schedule)>,
@@ -81,7 +108,7 @@ impl Queue {
     /// # Errors
     /// Where the directory cannot be made, locked, read or written.
     pub fn open(directory: &Path, settings: QueueSettings) -> Result<(Self, Recovery), OpenError> {
-        Self::open_with(directory, settings, Clock::System)
+        Self::open_on(Footing::default(), directory, settings)
     }
 
     /// Opens the queue with a clock of the caller's.
@@ -93,7 +120,20 @@ impl Queue {
         settings: QueueSettings,
         clock: Clock,
     ) -> Result<(Self, Recovery), OpenError> {
-        let opened = recovery::open(directory)?;
+        Self::open_on(Footing { clock, ..Footing::default() }, directory, settings)
+    }
+
+    /// Opens the queue on another footing than the host's own, for tests and simulations.
+    ///
+    /// # Errors
+    /// As [`Queue::open`].
+    pub fn open_on(
+        footing: Footing,
+        directory: &Path,
+        settings: QueueSettings,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let Footing { disk, clock, segment_size } = footing;
+        let opened = recovery::open(directory, &JournalOptions { disk: disk.clone(), segment_size })?;
         let schedule = Schedule::new(settings.retry.clone(), settings.expire);
         let shared = Shared {
             directory: directory.to_owned(),
@@ -101,7 +141,9 @@ impl Queue {
             journal: opened.journal,
             state: Mutex::new(opened.state),
             settings: RwLock::new((settings, schedule)),
-            space: Space::new(directory),
+            space: Space::new(disk.clone(), directory),
+            disk,
+            segment_size,
             lanes: Lanes::new(opened.lock),
             last_id: AtomicU64::new(opened.last_id),
             memory: AtomicU64::new(0),

@@ -116,11 +116,7 @@ impl Queue {
 
     pub(super) fn remove_dead_segments(&self) {
         let dead = self.state().dead_segments();
-        for number in dead {
-            if let Err(error) = self.journal().remove_segment(number) {
-                tracing::warn!(target: "waxseal::queue", segment = number, %error, "dead segment not removed");
-            }
-        }
+        self.journal().remove_segments(dead);
     }
 }
 
