@@ -18,7 +18,7 @@ mod space;
 mod state;
 
 pub use intake::{CommitError, Intake, Receipt};
-pub use operator::{LaneView, Listed, OperatorError};
+pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
 pub use runner::{Carrier, DeliverFuture};
 

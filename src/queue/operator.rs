@@ -310,3 +310,47 @@ impl Queue {
         }
     }
 }
+
+/// What of an account's mail waits to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneBacklog {
+    /// The account.
+    pub account: AccountId,
+    /// How many messages wait or are under way; at least 1.
+    pub messages: usize,
+    /// When the oldest of them came.
+    pub oldest: Millis,
+    /// When one was delivered last, since the start.
+    pub last_success_at: Option<Millis>,
+    /// Whether the account's pacing may be all that keeps its mail at present.
+    pub paced: bool,
+}
+
+impl Queue {
+    /// What waits, by account; mail that failed, or that an operator holds, is not counted.
+    pub fn backlogs(&self) -> Vec<LaneBacklog> {
+        let now = self.now();
+        let state = self.state();
+        let mut waiting: BTreeMap<&AccountId, (usize, Millis)> = BTreeMap::new();
+        for item in state.items.values().filter(|item| matches!(item.phase, Phase::Waiting | Phase::Active)) {
+            let (messages, oldest) = waiting.entry(&item.account).or_insert((0, item.received_at));
+            *messages += 1;
+            *oldest = item.received_at.min(*oldest);
+        }
+        let backlog = |(account, (messages, oldest)): (&AccountId, (usize, Millis))| {
+            let lane = state.lanes.get(account);
+            let last_success_at = lane.and_then(|lane| lane.last_success_at);
+            // Within the rate's own time after a delivery nothing may be allowed to follow.
+            let per =
+                lane.and_then(|lane| lane.pacing?.rate_limit).map(|rate| rate.per.as_millis() as Millis);
+            let paced = last_success_at.zip(per).is_some_and(|(at, per)| now < at.saturating_add(per));
+            LaneBacklog { account: account.clone(), messages, oldest, last_success_at, paced }
+        };
+        waiting.into_iter().map(backlog).collect()
+    }
+
+    /// Octets that are free on the queue's disk; `u64::MAX` where the system does not say.
+    pub fn free_octets(&self) -> u64 {
+        self.shared.space.free()
+    }
+}
