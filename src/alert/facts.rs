@@ -100,13 +100,13 @@ pub(super) enum Finding {
     Holds { since: Millis, after: Duration, explanation: String, remedy: String },
     /// Neither begins nor ends it.
     Unclear,
-    /// It is not so: over where something since it began proves that, else once it has not been so for a while.
-    Over { proven_at: Option<Millis>, after: Duration, explanation: String },
+    /// It is not so: over where a delivery since it began proves that, else once it has not been so for a while.
+    Over { delivered_at: Option<Millis>, after: Duration, explanation: String },
 }
 
 /// Over at once.
 pub(super) fn over(explanation: String) -> Finding {
-    Finding::Over { proven_at: None, after: Duration::ZERO, explanation }
+    Finding::Over { delivered_at: None, after: Duration::ZERO, explanation }
 }
 
 impl Facts {
@@ -195,7 +195,7 @@ fn failing(account: &AccountFact, limits: &Limits, now: Millis) -> Finding {
         AccountState::Inactive => over(format!("The account {id} is not active any more.")),
         // After a start, or new tokens, nothing is known to be wrong because nothing was tried.
         AccountState::Ready => Finding::Over {
-            proven_at: account.delivered_at,
+            delivered_at: account.delivered_at,
             after: limits.failing,
             explanation: format!("Nothing is known to be wrong with the account {id} any more."),
         },
@@ -243,7 +243,8 @@ impl DiskFact {
     }
 }
 
-/// Whole MiB from 10 MiB on: nobody reads octets.
+/// Two digits at least, in whole units: nobody reads octets.
 fn rounded(octets: u64) -> String {
-    show_size(if octets < 10 << 20 { octets } else { octets >> 20 << 20 })
+    let shift = [30, 20, 10].into_iter().find(|shift| octets >= 10 << shift).unwrap_or(0);
+    show_size(octets >> shift << shift)
 }

@@ -122,15 +122,16 @@ impl Watch {
                 self.told.lasting.insert(key.clone(), Lasting { since, told_at });
                 due.then_some(Notice { key, phase: Phase::Lasts, since, at: now, explanation, remedy })
             }
-            (Finding::Over { proven_at, after, explanation }, Some(Lasting { since, .. })) => {
+            (Finding::Over { delivered_at, after, explanation }, Some(Lasting { since, .. })) => {
                 let over_since = *self.turning.entry(key.clone()).or_insert(now);
-                let proven = proven_at.is_some_and(|at| at > since);
+                let proven = delivered_at.is_some_and(|at| at > since);
                 if !proven && !long_enough(over_since, after) {
                     return None;
                 }
                 self.turning.remove(&key);
                 self.told.lasting.remove(&key);
                 let remedy = String::new();
+                let explanation = if proven { works(&key) } else { explanation };
                 Some(Notice { key, phase: Phase::Ended, since, at: now, explanation, remedy })
             }
         }
@@ -173,6 +174,11 @@ impl Watch {
         self.told.secrets.retain(|account, _| known.contains(account));
         notices
     }
+}
+
+fn works(key: &Key) -> String {
+    let account = key.account.as_ref().map_or("", AccountId::as_str);
+    format!("The account {account} works again: mail was delivered through it.")
 }
 
 fn gone(key: &Key) -> String {

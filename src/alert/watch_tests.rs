@@ -127,7 +127,10 @@ fn a_failing_account_works_again_once_a_delivery_proves_it_or_nothing_speaks_aga
     play(&mut watch, &[(0, with(Failing), &[]), (5, with(Failing), &[(FAILS, "begins")])]);
     let mut other = restarted(&watch);
     // A delivery before the trouble proves nothing.
-    play(&mut watch, &[(6, proven(0), &[]), (7, proven(6), &[(FAILS, "ended")])]);
+    play(&mut watch, &[(6, proven(0), &[])]);
+    let ended = watch.look(&proven(6), NOW + 7 * MINUTE);
+    assert_eq!(told(&ended), [(FAILS, "ended")]);
+    assert!(ended[0].explanation.ends_with("works again: mail was delivered through it."), "{ended:?}");
     // After a restart all accounts look well until they are tried.
     play(
         &mut other,
@@ -256,6 +259,9 @@ fn disk_and_queue_are_told_below_their_marks_and_over_with_some_way_back() {
             (8, used(7680), &[(FULL, "ended")]),
         ],
     );
+    let said = |facts: Facts| watch().look(&facts, NOW).remove(0).explanation;
+    assert!(said(free(1023)).starts_with("Only 1023MiB are free"), "{}", said(free(1023)));
+    assert!(said(used(10_000_000)).starts_with("The queue takes 9765GiB;"), "{}", said(used(10_000_000)));
     let no_limit = DiskFact { free: 0, min_free: 0, used: u64::MAX, max_size: u64::MAX };
     assert_eq!(told(&watch().look(&Facts { disk: no_limit, ..calm() }, NOW)), [(FULL, "begins")]);
 }
