@@ -7,7 +7,7 @@ mod support;
 use serde_json::Value;
 use std::{fs, os::unix::fs::PermissionsExt};
 use support::{House, Provider, until};
-use waxseal::sandbox::{Received, SandboxOptions};
+use waxseal::sandbox::{Fault, Point, Received, SandboxOptions};
 
 const NEEDS: &str = "account_needs_authorization";
 
@@ -133,6 +133,20 @@ fn an_alert_that_no_account_can_carry_waits_for_one_even_across_a_restart() {
     assert_eq!(mail.to, ["oncall@example.com"]);
     house.queue_empties();
     assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn an_alert_mail_that_is_refused_is_in_the_queue_also_where_its_account_delivers_through() {
+    let provider = provider();
+    provider.faults().once(Point::Rcpt(None), Fault::Reply("550 5.1.1 nobody of that name".into()));
+    let house = House::beside(&provider);
+    let support = house.oauth(&provider, "support", "example.com");
+    let ops = house.basic(&provider, "ops", "ops.example") + "delivery = \"through\"\n";
+    house.configure(&format!("[alert]\nmail_to = \"nobody@ops.example\"\n\n{support}\n{ops}"));
+    let _daemon = house.serve();
+    let failed = house.message_becomes("failed");
+    assert_eq!(failed["account"], "ops");
+    assert!(failed["last_reply"].as_str().unwrap().contains("nobody of that name"), "{failed}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Runs every `tests/dialogues/*.txt`: what a client sends, what it gets to read, and what was committed.
 //!
 //! A line is `C: octets` (CRLF is added), `C+ octets` (nothing is added), `S: reply line` (`*` stands for anything
-//! up to the end), `Q: octets` (content committed, without the trace field, an added Date shown as NOW) or `X` (the
-//! server closes, although the client would go on). Escapes are `\r \n \t \\ \xNN` and `\*N{text}`, the
+//! up to the end), `Q: octets` (content committed, without the trace field, an added Date shown as NOW), `D: wishes`
+//! (what a committed envelope asks for about notifications, decoded, MAIL before the recipients) or `X` (the server
+//! closes, although the client would go on). Escapes are `\r \n \t \\ \xNN` and `\*N{text}`, the
 //! text N times. `#` starts a comment. All that the client has to say is sent without waiting, in one write and
 //! then octet by octet: PIPELINING is offered, so both must read the same.
 
@@ -16,11 +17,16 @@ use waxseal::{
     account::{AccountId, ApplicationId},
     config::Limits,
     inbound::{Gate, Peer, Sink, serve},
-    mail::{Content, EnhancedCode, QueueId, Reply, ReversePath},
-    queue::{CommitError, Receipt},
+    mail::{Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
+    queue::{CommitError, Commitment, Receipt},
 };
 
-type Queue = Arc<Mutex<Vec<Vec<u8>>>>;
+type Queue = Arc<Mutex<Vec<Committed>>>;
+
+struct Committed {
+    octets: Vec<u8>,
+    wishes: String,
+}
 
 struct FakeGate {
     queue: Queue,
@@ -79,12 +85,32 @@ impl Sink for FakeSink {
         Ok(())
     }
 
-    async fn commit(self, _: Receipt) -> Result<QueueId, CommitError> {
+    async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
         let content = Content::new(self.octets.clone().into()).expect("content is canonical");
         assert!(content.octets().starts_with(b"Received: from "));
-        self.queue.lock().unwrap().push(self.octets);
-        Ok(QueueId::from_number(7))
+        let wishes = wishes(&receipt.envelope);
+        self.queue.lock().unwrap().push(Committed { octets: self.octets, wishes });
+        Ok(Commitment::Durable(QueueId::from_number(7)))
     }
+}
+
+/// What an envelope asks for about notifications, in one line.
+fn wishes(envelope: &Envelope) -> String {
+    let words = |words: [Option<String>; 2]| words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let mail = envelope.dsn();
+    let mut parts = vec![words([
+        mail.ret.map(|ret| format!("RET={ret}")),
+        mail.envid.as_ref().map(|id| format!("ENVID={}", id.as_str())),
+    ])];
+    for index in 0..envelope.forward_paths().len() {
+        let rcpt = envelope.dsn_recipient(index);
+        let original = rcpt.orcpt.as_ref();
+        parts.push(words([
+            rcpt.notify.map(|notify| format!("NOTIFY={notify}")),
+            original.map(|orcpt| format!("ORCPT={};{}", orcpt.addr_type(), orcpt.address())),
+        ]));
+    }
+    parts.join(" | ")
 }
 
 fn peer() -> Peer {
@@ -105,6 +131,7 @@ struct Script {
     sent: Vec<u8>,
     replies: Vec<String>,
     committed: Vec<Vec<u8>>,
+    wishes: Vec<String>,
     closed: bool,
 }
 
@@ -144,6 +171,7 @@ fn read(path: &Path) -> Script {
             "C+" => script.sent.extend(unescape(text)),
             "S:" => script.replies.push(text.to_owned()),
             "Q:" => script.committed.push(unescape(text)),
+            "D:" => script.wishes.push(String::from_utf8(unescape(text)).unwrap()),
             "X" => script.closed = true,
             kind => assert!(kind.is_empty() || kind.starts_with('#'), "{}: {line}", path.display()),
         }
@@ -195,9 +223,13 @@ async fn play(path: &Path, piece: usize) {
     }
     assert_eq!(lines.len(), script.replies.len(), "{name}, pieces of {piece}: too many replies in\n{got}");
     let committed: Vec<String> =
-        queue.lock().unwrap().iter().map(|c| without_trace(c).escape_ascii().to_string()).collect();
+        queue.lock().unwrap().iter().map(|c| without_trace(&c.octets).escape_ascii().to_string()).collect();
     let wanted: Vec<String> = script.committed.iter().map(|c| c.escape_ascii().to_string()).collect();
     assert_eq!(committed, wanted, "{name}, pieces of {piece}");
+    let wishes: Vec<String> = queue.lock().unwrap().iter().map(|c| c.wishes.clone()).collect();
+    if !script.wishes.is_empty() {
+        assert_eq!(wishes, script.wishes, "{name}, pieces of {piece}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,9 +18,11 @@ use waxseal::{
         Server,
         token::{AccessToken, NoToken},
     },
-    mail::{BodyType, Content, ContentSource, ForwardPath, QueueId, ReversePath},
+    mail::{
+        BodyType, Content, ContentSource, Dsn, DsnRecipient, DsnRequest, ForwardPath, QueueId, ReversePath,
+    },
     oauth::{AccessTokenFuture, TokenSource},
-    outbound::{Attempt, Disposition, LaneEffect, Outcome, Trouble, Upstream},
+    outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble, Upstream},
     sandbox::{Fault, Point, SandboxOptions, SandboxProvider, SandboxSecurity},
 };
 
@@ -161,6 +163,7 @@ fn to(recipients: &[&str], octets: &[u8]) -> Attempt {
         recipients: recipients.iter().map(|r| ForwardPath::parse(r).unwrap()).collect(),
         body: BodyType::SevenBit,
         smtputf8: false,
+        dsn: None,
         content: ContentSource::Memory(Content::new(Bytes::copy_from_slice(octets)).unwrap()),
     }
 }
@@ -540,13 +543,16 @@ async fn what_the_server_cannot_take_fails_before_mail() {
     let bench = Bench::start(options).await;
     let upstream = bench.upstream();
     let outcome = upstream.deliver(&message(b"0123456789\r\n")).await;
-    assert!(matches!(&outcome.dispositions[..], [Disposition::Failed(t)] if t.explanation.contains("5.3.4")));
+    let status = |trouble: &Trouble| (trouble.stage, trouble.status.to_string());
+    let [Disposition::Failed(trouble)] = &outcome.dispositions[..] else { panic!("{outcome:?}") };
+    assert_eq!(status(trouble), (Stage::Mail, "5.3.4".to_owned()));
+    assert!(trouble.explanation.contains("12 octets"), "{trouble:?}");
 
     let outcome = upstream.deliver(&to(&["jürgen@example.org", "x@bücher.example"], b"x\r\n")).await;
     let [Disposition::Failed(trouble), Disposition::Delivered(_)] = &outcome.dispositions[..] else {
         panic!("{outcome:?}")
     };
-    assert!(trouble.explanation.contains("5.6.7"));
+    assert_eq!(status(trouble), (Stage::Rcpt, "5.6.7".to_owned()));
     assert_eq!(bench.sandbox.received()[0].to, ["x@xn--bcher-kva.example"]);
 }
 
@@ -560,6 +566,55 @@ async fn parameters_of_mail_follow_what_is_offered() {
     let received = &bench.sandbox.received()[0];
     assert_eq!(received.mail_parameters, "SIZE=3 BODY=8BITMIME SMTPUTF8");
     assert_eq!((received.from.as_str(), &received.to[..]), ("", &["jürgen@example.org".to_owned()][..]));
+}
+
+#[tokio::test]
+async fn wishes_about_notifications_go_along_where_the_server_offers_dsn() {
+    let wish =
+        |notify: &str, orcpt: &str| DsnRecipient { notify: notify.parse().ok(), orcpt: orcpt.parse().ok() };
+    let wishes = vec![wish("SUCCESS,DELAY", "rfc822;Bob+2Bx@b.example"), wish("", ""), wish("NEVER", "")];
+    let request = DsnRequest { ret: "HDRS".parse().ok(), envid: "QQ+3D1+20x".parse().ok() };
+    let mut attempt = to(&["a@example.org", "b@example.org", "c@example.org"], b"x\r\n");
+    attempt.dsn = Dsn::new(request, wishes);
+    for (dsn, mail, rcpts) in [
+        (
+            true,
+            "SIZE=3 RET=HDRS ENVID=QQ+3D1+20x",
+            ["NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob+2Bx@b.example", "", "NOTIFY=NEVER"],
+        ),
+        (false, "SIZE=3", ["", "", ""]),
+    ] {
+        let bench = Bench::start(SandboxOptions { dsn, ..SandboxOptions::default() }).await;
+        let outcome = bench.upstream().deliver(&attempt).await;
+        assert!(delivered(&outcome), "{outcome:?}");
+        assert_eq!(outcome.dsn_passed_on, dsn);
+        let received = &bench.sandbox.received()[0];
+        assert_eq!(
+            (received.mail_parameters.as_str(), &received.rcpt_parameters[..]),
+            (mail, &rcpts.map(str::to_owned)[..])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_trouble_says_at_which_stage_it_struck() {
+    for (point, stage) in [
+        (Point::Banner, Stage::Banner),
+        (Point::Auth, Stage::Auth),
+        (Point::Mail, Stage::Mail),
+        (Point::Rcpt(None), Stage::Rcpt),
+        (Point::Data, Stage::Data),
+        (Point::Dot, Stage::Content),
+    ] {
+        let bench = Bench::ordinary().await;
+        bench.sandbox.faults().always(point.clone(), reply("550 5.7.1 no"));
+        let outcome = bench.upstream().deliver(&message(b"x\r\n")).await;
+        let trouble = match &outcome.dispositions[..] {
+            [Disposition::Failed(trouble)] => trouble.clone(),
+            _ => trouble(outcome),
+        };
+        assert_eq!((trouble.stage, trouble.status.to_string().as_str()), (stage, "5.7.1"), "{point:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,11 +9,11 @@ use std::{
 };
 use tokio::sync::Notify;
 use waxseal::{
-    account::{AccountId, Pacing},
+    account::{AccountId, Delivery, Pacing},
     config::{Bounce, QueueSettings},
-    mail::{BodyType, ContentSource, Envelope, ForwardPath, QueueId, Reply, ReversePath},
-    outbound::{Attempt, Disposition, LaneEffect, Outcome, Trouble},
-    queue::{Carrier, DeliverFuture, Queue, Receipt},
+    mail::{BodyType, ContentSource, EnhancedCode, Envelope, ForwardPath, QueueId, Reply, ReversePath},
+    outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble},
+    queue::{Carrier, Commitment, DeliverFuture, Outlet, Queue, Receipt},
 };
 
 /// Answers attempts from a script, then with 250 for everybody, and keeps what it was given.
@@ -67,6 +67,8 @@ fn delivered() -> Disposition {
 
 fn trouble() -> Trouble {
     Trouble {
+        stage: Stage::Rcpt,
+        status: EnhancedCode(4, 0, 0),
         reply: Some(Reply::bare(450, "later")),
         explanation: "busy".into(),
         remedy: String::new(),
@@ -75,7 +77,14 @@ fn trouble() -> Trouble {
 }
 
 fn outcome(dispositions: Vec<Disposition>, lane: LaneEffect) -> Outcome {
-    Outcome { dispositions, lane, trouble: Some(trouble()), relay: "test:25".into(), tls: "none".into() }
+    Outcome {
+        dispositions,
+        lane,
+        trouble: Some(trouble()),
+        relay: "test:25".into(),
+        tls: "none".into(),
+        dsn_passed_on: false,
+    }
 }
 
 fn settings() -> QueueSettings {
@@ -100,16 +109,27 @@ fn account() -> AccountId {
 }
 
 fn carry_by(queue: &Queue, script: &Arc<Script>) {
+    carry(queue, Delivery::Queue, script.clone());
+}
+
+fn carry(queue: &Queue, delivery: Delivery, carrier: Arc<dyn Carrier>) {
     let pacing = Pacing {
         max_connections: 2,
         rate_limit: None,
         daily_recipients: None,
         max_recipients_per_message: None,
     };
-    queue.configure(vec![(account(), pacing, script.clone())]);
+    queue.configure(vec![Outlet { account: account(), pacing, delivery, carrier }]);
 }
 
 async fn submit(queue: &Queue, content: &[u8], to: &[&str]) -> QueueId {
+    match commit(queue, content, to).await {
+        Commitment::Durable(id) => id,
+        other => panic!("not queued: {other:?}"),
+    }
+}
+
+async fn commit(queue: &Queue, content: &[u8], to: &[&str]) -> Commitment {
     let mut intake = queue.begin();
     for chunk in content.chunks(60_000) {
         intake.write(chunk).await.unwrap();
@@ -122,12 +142,12 @@ async fn submit(queue: &Queue, content: &[u8], to: &[&str]) -> QueueId {
 
 async fn until_empty(queue: &Queue) {
     for _ in 0..2000 {
-        if queue.list(None, 1).is_empty() {
+        if queue.list(None, None, 1).is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("the queue does not empty: {:?}", queue.list(None, 10));
+    panic!("the queue does not empty: {:?}", queue.list(None, None, 10));
 }
 
 #[tokio::test]
@@ -256,10 +276,10 @@ async fn operators_hold_release_and_remove() {
     let queue = open(directory.path());
     let script = Arc::new(Script::default());
     carry_by(&queue, &script);
-    let listed = queue.list(None, 10);
+    let listed = queue.list(None, None, 10);
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].state, "held");
-    queue.release(listed[0].id).await.unwrap();
+    queue.release(listed[0].id, |_| None).await.unwrap();
     assert_eq!(script.attempts(1).await[0].1, b"x\r\n");
     until_empty(&queue).await;
     queue.shutdown(Duration::from_secs(5)).await;
@@ -282,4 +302,151 @@ async fn a_second_daemon_is_kept_out() {
     let _queue = open(directory.path());
     let error = Queue::open(directory.path(), settings()).unwrap_err();
     assert!(error.to_string().contains("in use by another waxseal"), "{error}");
+}
+
+fn content_files(directory: &std::path::Path) -> usize {
+    std::fs::read_dir(directory.join("content")).unwrap().count()
+}
+
+#[tokio::test]
+async fn through_gives_the_client_the_providers_verdict_and_keeps_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (queue, script) = (open(directory.path()), Arc::new(Script::default()));
+    let refused = Trouble { reply: Some(Reply::received(550, "5.1.1 nobody")), ..trouble() };
+    let fail = Disposition::Failed(refused);
+    script.outcomes.lock().unwrap().extend([
+        outcome(vec![delivered(), delivered()], LaneEffect::None),
+        outcome(vec![fail.clone(), fail], LaneEffect::None),
+    ]);
+    carry(&queue, Delivery::Through, script.clone());
+    let to = ["b@example.org", "c@example.org"];
+    let large = b"0123456789abcdef\r\n".repeat(20_000);
+    let relayed = commit(&queue, &large, &to).await;
+    assert!(matches!(relayed, Commitment::Relayed(_, reply) if reply == Reply::bare(250, "ok")));
+    assert_eq!(script.attempts(1).await[0].1, large);
+    let refused = commit(&queue, b"x\r\n", &to).await;
+    assert_eq!(refused, Commitment::Refused(Reply::received(550, "5.1.1 nobody")));
+    assert_eq!((queue.ids(None), content_files(directory.path())), (vec![], 0));
+    queue.shutdown(Duration::from_secs(5)).await;
+    drop(queue);
+    assert!(open(directory.path()).ids(None).is_empty());
+}
+
+#[tokio::test]
+async fn through_queues_what_the_provider_did_not_decide_for_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let (queue, script) = (open(directory.path()), Arc::new(Script::default()));
+    script
+        .outcomes
+        .lock()
+        .unwrap()
+        .push_back(outcome(vec![delivered(), Disposition::Deferred(trouble())], LaneEffect::None));
+    carry(&queue, Delivery::Through, script.clone());
+    submit(&queue, b"x\r\n", &["b@example.org", "c@example.org"]).await;
+    let attempts = script.attempts(2).await;
+    let recipients = |n: usize| attempts[n].0.recipients.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        (recipients(0), recipients(1)),
+        (vec!["b@example.org".to_owned(), "c@example.org".to_owned()], vec!["c@example.org".to_owned()],)
+    );
+    until_empty(&queue).await;
+}
+
+/// Answers only when it is told to.
+#[derive(Default)]
+struct Slow {
+    answer: Notify,
+    seen: Mutex<usize>,
+}
+
+impl Carrier for Slow {
+    fn deliver<'a>(&'a self, _: &'a Attempt) -> DeliverFuture<'a> {
+        Box::pin(async move {
+            *self.seen.lock().unwrap() += 1;
+            self.answer.notified().await;
+            outcome(vec![delivered()], LaneEffect::None)
+        })
+    }
+}
+
+#[tokio::test]
+async fn through_past_its_time_is_durable_before_the_answer_and_not_sent_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = QueueSettings { through_timeout: Duration::from_millis(20), ..settings() };
+    let (queue, _) = Queue::open(directory.path(), settings.clone()).unwrap();
+    let slow = Arc::new(Slow::default());
+    carry(&queue, Delivery::Through, slow.clone());
+    let large = b"0123456789abcdef\r\n".repeat(20_000);
+    let id = submit(&queue, &large, &["b@example.org"]).await;
+    assert_eq!(queue.show(id).unwrap().state, "active");
+    // What a crash would leave at this moment: the message, whole.
+    let copy = tempfile::tempdir().unwrap();
+    for part in ["journal", "content"] {
+        std::fs::create_dir(copy.path().join(part)).unwrap();
+        for entry in std::fs::read_dir(directory.path().join(part)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.path().join(part).join(entry.file_name())).unwrap();
+        }
+    }
+    let recovered = open(copy.path());
+    assert_eq!(recovered.ids(None), [id]);
+    let script = Arc::new(Script::default());
+    carry_by(&recovered, &script);
+    assert_eq!(script.attempts(1).await[0].1, large);
+
+    slow.answer.notify_one();
+    until_empty(&queue).await;
+    assert_eq!(*slow.seen.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn through_an_account_in_trouble_is_queued_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (queue, script) = (open(directory.path()), Arc::new(Script::default()));
+    script.outcomes.lock().unwrap().push_back(outcome(vec![], LaneEffect::Pause));
+    carry(&queue, Delivery::Through, script.clone());
+    let first = submit(&queue, b"1\r\n", &["b@example.org"]).await;
+    let second = submit(&queue, b"2\r\n", &["b@example.org"]).await;
+    assert_eq!(script.attempts(1).await.len(), 1, "the second one was not offered");
+    queue.resume(&account());
+    let attempts = script.attempts(3).await;
+    let order: Vec<QueueId> = attempts[1..].iter().map(|(attempt, _)| attempt.queue_id).collect();
+    assert_eq!(order, [first, second]);
+    until_empty(&queue).await;
+}
+
+#[tokio::test]
+async fn a_backlog_is_what_waits_and_says_where_pacing_keeps_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (queue, script) = (open(directory.path()), Arc::new(Script::default()));
+    let held = submit(&queue, b"0\r\n", &["b@example.org"]).await;
+    queue.hold(held).await.unwrap();
+    assert_eq!(queue.backlogs(), [], "an operator holds it");
+    let oldest = submit(&queue, b"1\r\n", &["b@example.org"]).await;
+    submit(&queue, b"2\r\n", &["b@example.org"]).await;
+    let backlog = queue.backlogs().remove(0);
+    assert_eq!((backlog.account, backlog.messages, backlog.oldest), (account(), 2, oldest.unix_millis()));
+    assert_eq!((backlog.last_success_at, backlog.paced), (None, false), "nobody carries it yet");
+
+    let pacing = Pacing {
+        max_connections: 1,
+        rate_limit: None,
+        daily_recipients: Some(1),
+        max_recipients_per_message: None,
+    };
+    let carrier: Arc<dyn Carrier> = script.clone();
+    queue.configure(vec![Outlet { account: account(), pacing, delivery: Delivery::Queue, carrier }]);
+    script.attempts(1).await;
+    let paced = async {
+        loop {
+            match queue.backlogs().pop() {
+                Some(backlog) if backlog.messages == 1 && backlog.last_success_at.is_some() => {
+                    return backlog;
+                }
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let backlog = tokio::time::timeout(Duration::from_secs(20), paced).await.expect("one goes");
+    assert!(backlog.paced, "the day is full");
 }

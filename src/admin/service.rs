@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     account::{Account, AccountId, Login},
-    config::LiveConfig,
+    config::{LiveConfig, Snapshot},
     mail::{QueueId, Timestamp},
     oauth::{Callback, Tokens},
     outbound::Upstream,
-    queue::{OperatorError, Queue},
+    queue::{OperatorError, Queue, entry::Received},
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -19,7 +19,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use url::Url;
 
 /// Exit codes of sysexits.h and the contract.
@@ -27,6 +30,9 @@ const FAILED: u8 = 1;
 const UNAVAILABLE: u8 = 69;
 const TEMPORARY: u8 = 75;
 const CONFIGURATION: u8 = 78;
+
+/// Messages that a command changes at once.
+const CHANGES_AT_ONCE: usize = 256;
 
 /// Where a callback comes back to while `[admin]` is off: nobody listens there, the URL is pasted.
 const DEFAULT_PUBLIC_URL: &str = "http://localhost:8025/";
@@ -122,8 +128,10 @@ impl Service {
             Request::QueueList { account, most } => {
                 let queue = self.queue.clone();
                 let account = account.as_deref().map(AccountId::new);
-                blocking(move || queue.list(account.as_ref(), most).iter().map(message).collect::<Vec<_>>())
-                    .await
+                blocking(move || {
+                    queue.list(account.as_ref(), None, most).iter().map(message).collect::<Vec<_>>()
+                })
+                .await
             }
             Request::QueueShow { id } => match id.parse::<QueueId>() {
                 Err(error) => failed(FAILED, format!("{id}: {error}")),
@@ -260,19 +268,21 @@ impl Service {
                 self.queue.resume(&account);
             }
         }
+        let of_many = all || account.is_some();
         let (mut count, mut problems) = (0, Vec::new());
-        for id in wanted {
-            let result = match change {
-                QueueChange::Retry => self.queue.retry(id).await,
-                QueueChange::Hold => self.queue.hold(id).await,
-                QueueChange::Release => self.queue.release(id).await,
-                QueueChange::Remove => self.queue.remove(id).await,
-            };
-            match result {
-                Ok(()) => count += 1,
-                // Under way or gone by now: what was wished is happening.
-                Err(OperatorError::Active(_) | OperatorError::Unknown(_)) if all || account.is_some() => {}
-                Err(error) => problems.push(error.to_string()),
+        // Many at once share the disk's syncs.
+        for some in wanted.chunks(CHANGES_AT_ONCE) {
+            let mut changes = JoinSet::new();
+            for id in some {
+                changes.spawn(change_one(self.queue.clone(), self.live.get(), change, *id));
+            }
+            for result in changes.join_all().await {
+                match result {
+                    Ok(()) => count += 1,
+                    // Under way or gone by now: what was wished is happening.
+                    Err(OperatorError::Active(_) | OperatorError::Unknown(_)) if of_many => {}
+                    Err(error) => problems.push(error.to_string()),
+                }
             }
         }
         if problems.is_empty() { done(count) } else { failed(FAILED, problems.join("\n")) }
@@ -323,6 +333,25 @@ impl Service {
         match self.account(id.as_str()) {
             Ok(account) => done(self.view(&account)),
             Err(answer) => answer,
+        }
+    }
+}
+
+async fn change_one(
+    queue: Queue,
+    snapshot: Arc<Snapshot>,
+    change: QueueChange,
+    id: QueueId,
+) -> Result<(), OperatorError> {
+    match change {
+        QueueChange::Retry => queue.retry(id).await,
+        QueueChange::Hold => queue.hold(id).await,
+        QueueChange::Remove => queue.remove(id).await,
+        QueueChange::Release => {
+            let route = |received: &Received| {
+                snapshot.route(received.application.as_ref(), received.envelope.reverse_path()).ok()
+            };
+            queue.release(id, route).await
         }
     }
 }

@@ -71,7 +71,7 @@ impl Service {
             server: format!("{}:{}", account.server.host, account.server.port),
             username: account.username().map(str::to_owned),
             authorized_at: time(grant.as_ref().and_then(|g| g.authorized_at)),
-            queued: lane.map_or(0, |lane| lane.messages),
+            queued: lane.map_or(0, |lane| lane.tally.outstanding()),
         }
     }
 }

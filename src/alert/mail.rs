@@ -66,7 +66,7 @@ pub(super) async fn send(
     )
     .map_err(|error| unfit(&error.to_string()))?;
     intake.write(message.as_bytes()).await?;
-    intake.commit(Receipt { envelope, account: account.id.clone(), application: None }).await
+    intake.commit_to_queue(Receipt { envelope, account: account.id.clone(), application: None }).await
 }
 
 /// The message (RFC 5322), marked as no person's (RFC 3834). Canonical, and ASCII but for a recipient that is not.

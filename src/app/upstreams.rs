@@ -5,7 +5,7 @@ use crate::{
     config::Snapshot,
     oauth::{TokenSource, Tokens},
     outbound::Upstream,
-    queue::{Carrier, Queue},
+    queue::{Carrier, Outlet, Queue},
 };
 use std::{
     collections::HashMap,
@@ -34,13 +34,18 @@ impl Upstreams {
     pub(super) fn configure(&self, snapshot: &Snapshot) {
         let tokens: Arc<dyn TokenSource> = Arc::new(self.tokens.clone());
         let mut by_account = HashMap::new();
-        let mut carriers = Vec::new();
+        let mut outlets = Vec::new();
         for account in snapshot.config.accounts.iter().filter(|account| account.active) {
             match Upstream::new(Arc::new(account.clone()), snapshot.hostname.clone(), tokens.clone()) {
                 Ok(upstream) => {
                     let upstream = Arc::new(upstream);
                     let carrier: Arc<dyn Carrier> = upstream.clone();
-                    carriers.push((account.id.clone(), account.pacing, carrier));
+                    outlets.push(Outlet {
+                        account: account.id.clone(),
+                        pacing: account.pacing,
+                        delivery: account.delivery,
+                        carrier,
+                    });
                     by_account.insert(account.id.clone(), Ok(upstream));
                 }
                 Err(error) => {
@@ -54,7 +59,7 @@ impl Upstreams {
             }
         }
         *self.by_account.write().unwrap_or_else(PoisonError::into_inner) = by_account;
-        self.queue.configure(carriers);
+        self.queue.configure(outlets);
     }
 
     /// The upstream of an account; `Err` says why an active one has none, `None` is an inactive one.

@@ -16,7 +16,7 @@ use samotop_core::{
 use std::{fmt::Write, future::ready, marker::PhantomData, sync::Arc};
 
 /// What EHLO offers besides SIZE, in the order in which it is shown.
-const EXTENSIONS: [&str; 3] = ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"];
+const EXTENSIONS: [&str; 4] = ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN"];
 
 /// A line as understood, or what to answer in its place.
 #[derive(Debug)]

@@ -75,9 +75,9 @@ impl<G: Gate> Conversation<G> {
                 Reply::bare(250, &*self.gate.hostname())
             }
             Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(path) => {
+            Command::Rcpt(rcpt) => {
                 let limit = self.gate.limits().recipients;
-                self.step(|t| t.rcpt(path, limit))
+                self.step(|t| t.rcpt(rcpt, limit))
             }
             Command::Data => self.step(MailTransaction::data),
             Command::Rset => {

@@ -4,7 +4,7 @@ use crate::{
     account::{AccountId, ApplicationId},
     config::Limits,
     mail::{QueueId, Reply, ReversePath},
-    queue::{CommitError, Intake, Receipt},
+    queue::{CommitError, Commitment, Intake, Receipt},
 };
 use std::{future::Future, net::IpAddr, sync::Arc};
 
@@ -41,8 +41,8 @@ pub trait Sink: Send + 'static {
     /// Takes further canonical octets.
     fn write(&mut self, octets: &[u8]) -> impl Future<Output = Result<(), CommitError>> + Send;
 
-    /// Makes the message durable. After `Ok` it is ours.
-    fn commit(self, receipt: Receipt) -> impl Future<Output = Result<QueueId, CommitError>> + Send;
+    /// Makes the message durable, or has the provider take it. After `Ok` the client is told what it says.
+    fn commit(self, receipt: Receipt) -> impl Future<Output = Result<Commitment, CommitError>> + Send;
 }
 
 impl Sink for Intake {
@@ -54,7 +54,7 @@ impl Sink for Intake {
         Intake::write(self, octets)
     }
 
-    fn commit(self, receipt: Receipt) -> impl Future<Output = Result<QueueId, CommitError>> + Send {
+    fn commit(self, receipt: Receipt) -> impl Future<Output = Result<Commitment, CommitError>> + Send {
         Intake::commit(self, receipt)
     }
 }

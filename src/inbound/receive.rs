@@ -3,10 +3,10 @@
 use super::{Sink, conversation::Route};
 use crate::{
     mail::{
-        Envelope, QueueId, Reply,
+        Envelope, Reply,
         trace::{HeaderScan, Trace},
     },
-    queue::{CommitError, Receipt},
+    queue::{CommitError, Commitment, Receipt},
     smtp::{DataDecoder, Progress, limits, replies},
 };
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
@@ -79,8 +79,8 @@ impl<S: Sink> Reception<S> {
         self.decoder.bare_lf_client()
     }
 
-    /// Makes the whole message durable. `Err` is the refusal to send and the word for it in logs.
-    pub(super) async fn finish(self, envelope: Envelope, route: Route) -> Result<QueueId, Refusal> {
+    /// Hands the whole message over. `Err` is our refusal to send and the word for it in logs.
+    pub(super) async fn finish(self, envelope: Envelope, route: Route) -> Result<Commitment, Refusal> {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }

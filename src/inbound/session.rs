@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     mail::Reply,
+    queue::Commitment,
     smtp::{LineSplitter, Split, line::is_tls_handshake, replies},
 };
 use std::{
@@ -189,11 +190,14 @@ where
         };
         let outcome = reception.finish(envelope, route).await;
         let reply = match outcome {
-            Ok(id) => {
+            Ok(commitment) => {
                 if let Some(conversation) = self.talk.conversation() {
                     conversation.forgive();
                 }
-                replies::queued(id)
+                match commitment {
+                    Commitment::Durable(id) => replies::queued(id),
+                    Commitment::Relayed(_, reply) | Commitment::Refused(reply) => reply,
+                }
             }
             Err((reason, reply)) => {
                 if let Some(conversation) = self.talk.conversation() {

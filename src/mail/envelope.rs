@@ -1,6 +1,6 @@
 //! The envelope of a message (RFC 5321 §2.3.1).
 
-use super::{ForwardPath, ReversePath};
+use super::{Dsn, DsnRecipient, DsnRequest, ForwardPath, ReversePath};
 
 /// What the client declared of the content with `BODY=` (RFC 6152).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +24,7 @@ pub struct Envelope {
     forward_paths: Vec<ForwardPath>,
     body: BodyType,
     smtputf8: bool,
+    dsn: Option<Box<Dsn>>,
 }
 
 impl Envelope {
@@ -37,7 +38,15 @@ impl Envelope {
         if forward_paths.is_empty() {
             return Err(NoRecipients);
         }
-        Ok(Self { reverse_path, forward_paths, body, smtputf8 })
+        Ok(Self { reverse_path, forward_paths, body, smtputf8, dsn: None })
+    }
+
+    /// Adds what was asked for about notifications, `recipients` in the order of the forward-paths (RFC 3461).
+    #[must_use]
+    pub fn with_dsn(mut self, request: DsnRequest, mut recipients: Vec<DsnRecipient>) -> Self {
+        recipients.truncate(self.forward_paths.len());
+        self.dsn = Dsn::new(request, recipients);
+        self
     }
 
     /// Who gets notifications.
@@ -58,5 +67,20 @@ impl Envelope {
     /// Whether the client said SMTPUTF8.
     pub fn smtputf8(&self) -> bool {
         self.smtputf8
+    }
+
+    /// What MAIL asked for about notifications.
+    pub fn dsn(&self) -> &DsnRequest {
+        Dsn::request(&self.dsn)
+    }
+
+    /// What the RCPT of this index asked for about notifications.
+    pub fn dsn_recipient(&self, index: usize) -> &DsnRecipient {
+        Dsn::recipient(&self.dsn, index)
+    }
+
+    /// All of this for an attempt at the recipients with these indexes.
+    pub fn dsn_of(&self, indexes: &[usize]) -> Option<Box<Dsn>> {
+        Dsn::of(&self.dsn, indexes)
     }
 }

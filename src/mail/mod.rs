@@ -1,6 +1,7 @@
 //! The vocabulary of mail: mailboxes, paths, envelopes, replies, trace fields. Pure: no I/O, no clock.
 
 mod content;
+mod dsn;
 mod envelope;
 mod mailbox;
 mod path;
@@ -8,8 +9,10 @@ mod queue_id;
 mod reply;
 mod timestamp;
 pub mod trace;
+mod xtext;
 
 pub use content::{Content, ContentSource, NotCanonical};
+pub use dsn::{Dsn, DsnError, DsnRecipient, DsnRequest, EnvelopeId, Notify, OriginalRecipient, Ret};
 pub use envelope::{BodyType, Envelope, NoRecipients};
 pub use mailbox::{Domain, Mailbox, MailboxError};
 pub use path::{ForwardPath, ReversePath};

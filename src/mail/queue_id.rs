@@ -27,6 +27,11 @@ impl QueueId {
         Self(number)
     }
 
+    /// About when the message came: milliseconds since the Unix epoch. Later than the clock where that was set back.
+    pub fn unix_millis(self) -> u64 {
+        self.0 >> 20
+    }
+
     /// The number that stands for it in the journal.
     pub fn number(self) -> u64 {
         self.0

@@ -4,7 +4,7 @@
 //! A reply's class alone misleads: quotas come as 554, a disabled mailbox as 535. What no rule names is
 //! temporary, but for the last rules, which let a 5xx about the message fail it.
 
-use super::{LaneEffect, Stage};
+use super::{LaneEffect, Stage, wording};
 use crate::{
     account::AccountType,
     mail::{Reply, ReplyClass},
@@ -151,20 +151,22 @@ static RULES: &[Rule] = rules! {
     Only(Stage::Content), 554, Some((2, 2)), None, "" => Untried, HOLD,
         "the sending mailbox is full, so that no copy can go to its Sent Items", "make room in the mailbox";
 
-    // The sender of this message.
+    // The sender of this message. These fail it, so that its sender reads them.
     Transaction, 0, Some((7, 60)), None, "" => Fail, Go,
-        "the account may not send as this sender",
-        "grant Send As on the sender's mailbox, or send from the account's own address";
+        "the account that the mail went through may not send from this sender address",
+        "send from the account's own address, or have Send As granted on the sender's mailbox";
     Transaction, 0, Some((2, 252)), None, "" => Fail, Go,
-        "the account may not send as the address in From",
-        "grant Send As on that mailbox, or put the account's own address in From";
+        "the account that the mail went through may not send as the address in From",
+        "put the account's own address in From, or have Send As granted on the mailbox of that address";
     Transaction, 0, None, None, "sendasdenied" => Fail, Go,
-        "the account may not send as the address in From",
-        "grant Send As on that mailbox, or put the account's own address in From";
+        "the account that the mail went through may not send as the address in From",
+        "put the account's own address in From, or have Send As granted on the mailbox of that address";
     Transaction, 552, Some((3, 4)), None, "" => Fail, Go,
-        "the message is too large for the provider", "send it in parts, or have the limit raised at the provider";
+        "the message is too large for the provider",
+        "send it in parts or with smaller attachments, or have the limit raised at the provider";
     Transaction, 552, Some((2, 3)), None, "" => Fail, Go,
-        "the message is too large for the provider", "send it in parts, or have the limit raised at the provider";
+        "the message is too large for the provider",
+        "send it in parts or with smaller attachments, or have the limit raised at the provider";
 
     // Temporary refusals of the whole account.
     Transaction, 450, Some((2, 1)), None, "" => Defer, BackOff,
@@ -208,13 +210,9 @@ pub fn classify(stage: Stage, reply: &Reply, provider: AccountType) -> Verdict {
             "check with the provider whether this host's address is blocked",
         ),
         _ if !stage.in_transaction() => verdict(Untried, BackOff, format!("the server refused {stage}"), ""),
-        Stage::Mail if permanent => verdict(Fail, Go, "the server refused the sender".to_owned(), ""),
-        Stage::Rcpt if permanent => verdict(Fail, Go, "the server refused the recipient".to_owned(), ""),
-        Stage::Content if permanent => verdict(Fail, Go, "the server refused the message".to_owned(), ""),
-        // 550, 552 and 554 are verdicts on the message or its recipients, given late.
-        Stage::Data if permanent && matches!(reply.code(), 550 | 552 | 554) => {
-            verdict(Fail, Go, "the server refused the message".to_owned(), "")
-        }
+        // At DATA, 550, 552 and 554 are verdicts on the message or its recipients, given late.
+        Stage::Mail | Stage::Rcpt | Stage::Content if permanent => refused(stage, reply),
+        Stage::Data if permanent && matches!(reply.code(), 550 | 552 | 554) => refused(stage, reply),
         _ => verdict(Defer, Go, format!("the server put the message off at {stage}"), ""),
     }
 }
@@ -235,6 +233,11 @@ impl Rule {
             && self.provider.is_none_or(|only| only == provider)
             && (self.word.is_empty() || reply.text().to_lowercase().contains(self.word))
     }
+}
+
+fn refused(stage: Stage, reply: &Reply) -> Verdict {
+    let (explanation, remedy) = wording::refusal(stage, reply);
+    verdict(Fail, Go, explanation.to_owned(), remedy)
 }
 
 fn verdict(fate: Fate, lane: LaneEffect, explanation: String, remedy: &str) -> Verdict {

@@ -79,6 +79,35 @@ fn replies_and_what_they_mean() {
         let verdict = classify(stage, &reply, provider);
         assert_eq!((verdict.fate, verdict.lane), (fate, lane), "{line} at {stage} from {provider:?}");
         assert!(!verdict.explanation.is_empty(), "{line}");
+        if fate == Fate::Fail {
+            reads_well_to_a_sender(&verdict.explanation, &verdict.remedy);
+        }
+    }
+}
+
+/// A clause that a capital and a full stop make a sentence, without a word that only an operator knows.
+fn reads_well_to_a_sender(explanation: &str, remedy: &str) {
+    for clause in [explanation, remedy] {
+        let plain = clause.starts_with(|c: char| c.is_ascii_lowercase())
+            && !clause.ends_with('.')
+            && !clause.contains(['`', '_', '"']);
+        assert!(plain, "{clause:?}");
+    }
+}
+
+#[test]
+fn whatever_fails_a_message_reads_well_to_its_sender() {
+    for rule in RULES.iter().filter(|rule| rule.fate == Fail) {
+        reads_well_to_a_sender(rule.explanation, rule.remedy);
+    }
+    for stage in [Mail, Rcpt, Data, Content] {
+        for subject in 0..8 {
+            for detail in 0..12 {
+                let reply = Reply::new(550, crate::mail::EnhancedCode(5, subject, detail), "no");
+                let (explanation, remedy) = wording::refusal(stage, &reply);
+                reads_well_to_a_sender(explanation, remedy);
+            }
+        }
     }
 }
 

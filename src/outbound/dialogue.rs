@@ -11,7 +11,9 @@ use crate::{
     oauth::TokenSource,
 };
 use rustls::ClientConfig;
-use smtp_proto::{EXT_8BIT_MIME, EXT_PIPELINING, EXT_SIZE, EXT_SMTP_UTF8, EXT_START_TLS, EhloResponse};
+use smtp_proto::{
+    EXT_8BIT_MIME, EXT_DSN, EXT_PIPELINING, EXT_SIZE, EXT_SMTP_UTF8, EXT_START_TLS, EhloResponse,
+};
 use std::sync::Arc;
 
 /// What the server said it can do.
@@ -21,6 +23,7 @@ pub(super) struct Capabilities {
     pub(super) eight_bit: bool,
     pub(super) smtputf8: bool,
     pub(super) starttls: bool,
+    pub(super) dsn: bool,
     /// Whether SIZE= may be said, and the limit in octets; 0 is none (RFC 1870).
     pub(super) size: Option<u64>,
     /// smtp-proto's bits.
@@ -139,6 +142,7 @@ async fn ehlo(wire: &mut Wire, hostname: &str) -> Result<Capabilities, Failure> 
         eight_bit: ehlo.has_capability(EXT_8BIT_MIME),
         smtputf8: ehlo.has_capability(EXT_SMTP_UTF8),
         starttls: ehlo.has_capability(EXT_START_TLS),
+        dsn: ehlo.has_capability(EXT_DSN),
         size: ehlo.has_capability(EXT_SIZE).then_some(ehlo.size as u64),
         mechanisms: ehlo.auth(),
     })

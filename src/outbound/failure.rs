@@ -3,7 +3,7 @@
 use super::{LaneEffect, Stage, Trouble, classify::classify};
 use crate::{
     account::{AccountType, token::NoToken},
-    mail::Reply,
+    mail::{EnhancedCode, Reply},
 };
 
 /// Why a step failed.
@@ -90,9 +90,7 @@ impl Failure {
                 "octets came in the clear after the reply to STARTTLS; the connection was closed".to_owned(),
                 "somebody on the way may be tampering with the connection",
             ),
-            Cause::Tls { explanation, remedy } => {
-                return (LaneEffect::BackOff, trouble(explanation.clone(), remedy));
-            }
+            Cause::Tls { explanation, remedy } => (LaneEffect::BackOff, explanation.clone(), remedy.as_str()),
             Cause::NoMechanism { wanted, offered } => (
                 LaneEffect::Pause,
                 format!("the server does not offer {wanted}; it offers {offered}"),
@@ -104,20 +102,47 @@ impl Failure {
                     .to_owned(),
                 "set `security` to \"starttls\" or \"tls\", or allow_plaintext_authentication = true",
             ),
-            Cause::NoToken(why) => return no_token(why),
+            Cause::NoToken(why) => {
+                let (explanation, remedy) = no_token(why);
+                return (LaneEffect::Pause, self.trouble(explanation, &remedy));
+            }
             Cause::Content(why) => (
                 LaneEffect::None,
                 format!("the queued content cannot be read: {why}"),
                 "check the disk under state_dir",
             ),
         };
-        (lane, trouble(explanation, remedy))
+        (lane, self.trouble(explanation, remedy))
+    }
+
+    fn trouble(&self, explanation: String, remedy: &str) -> Trouble {
+        trouble(self.stage, self.status(), explanation, remedy)
+    }
+
+    /// What it is in the terms of RFC 3463 §3.
+    fn status(&self) -> EnhancedCode {
+        let (subject, detail) = match &self.cause {
+            Cause::Refused(reply) | Cause::TokenRefused { reply, .. } => return status_of(reply),
+            Cause::Unreachable(_) => (4, 1),
+            Cause::Lost(_) | Cause::Silent => (4, 2),
+            Cause::Nonsense => (5, 0),
+            Cause::NoStartTls | Cause::NoMechanism { .. } => (7, 4),
+            Cause::Tls { .. } => (7, 5),
+            Cause::Injected | Cause::PlaintextLogin | Cause::NoToken(_) => (7, 0),
+            Cause::Content(_) => (3, 0),
+        };
+        EnhancedCode(4, subject, detail)
     }
 }
 
 /// A trouble without a reply.
-pub(super) fn trouble(explanation: String, remedy: &str) -> Trouble {
-    Trouble { reply: None, explanation, remedy: remedy.to_owned(), in_doubt: false }
+pub(super) fn trouble(stage: Stage, status: EnhancedCode, explanation: String, remedy: &str) -> Trouble {
+    Trouble { stage, status, reply: None, explanation, remedy: remedy.to_owned(), in_doubt: false }
+}
+
+/// The enhanced code of a reply, or the one of its class that says no more.
+pub(super) fn status_of(reply: &Reply) -> EnhancedCode {
+    reply.enhanced().unwrap_or(EnhancedCode((reply.code() / 100) as u8, 0, 0))
 }
 
 fn refused(
@@ -133,42 +158,38 @@ fn refused(
     }
     // Trouble before MAIL says something about the server or the account, so the lane always feels it.
     let lane = if verdict.lane == LaneEffect::None { LaneEffect::BackOff } else { verdict.lane };
-    (lane, Trouble { reply: Some(reply.clone()), explanation, remedy: verdict.remedy, in_doubt: false })
+    let trouble = Trouble {
+        stage,
+        status: status_of(reply),
+        reply: Some(reply.clone()),
+        explanation,
+        remedy: verdict.remedy,
+        in_doubt: false,
+    };
+    (lane, trouble)
 }
 
-fn no_token(why: &NoToken) -> (LaneEffect, Trouble) {
+/// Sentence and remedy. The authorization server being away says nothing about a message either, however long it
+/// lasts.
+fn no_token(why: &NoToken) -> (String, String) {
     match why {
-        NoToken::Unauthorized { account } => (
-            LaneEffect::Pause,
-            trouble(
-                "the account has no token yet".to_owned(),
-                &format!("run `waxseal account authorize {account}`"),
-            ),
-        ),
+        NoToken::Unauthorized { account } => {
+            ("the account has no token yet".to_owned(), format!("run `waxseal account authorize {account}`"))
+        }
         NoToken::Rejected { account, reason } => (
-            LaneEffect::Pause,
-            trouble(
-                format!("the authorization server refuses the grant: {reason}"),
-                &format!("run `waxseal account authorize {account}`"),
-            ),
+            format!("the authorization server refuses the grant: {reason}"),
+            format!("run `waxseal account authorize {account}`"),
         ),
         NoToken::Misconfigured { account, reason } => (
-            LaneEffect::Pause,
-            trouble(
-                format!("the authorization server refuses the client: {reason}"),
-                &format!(
-                    "correct client_id, client_secret, tenant or scope of account {account}, or renew the secret at \
-                     the provider; then reload"
-                ),
+            format!("the authorization server refuses the client: {reason}"),
+            format!(
+                "correct client_id, client_secret, tenant or scope of account {account}, or renew the secret at \
+                 the provider; then reload"
             ),
         ),
-        // The authorization server being away says nothing about a message either, however long it lasts.
         NoToken::Unavailable { reason, .. } => (
-            LaneEffect::Pause,
-            trouble(
-                format!("no access token from the authorization server: {reason}"),
-                "it is asked again by itself",
-            ),
+            format!("no access token from the authorization server: {reason}"),
+            "it is asked again by itself".to_owned(),
         ),
     }
 }

@@ -13,6 +13,7 @@ mod stage;
 mod tls;
 mod transaction;
 mod wire;
+mod wording;
 
 pub use classify::{Fate, Verdict, classify};
 pub use encode::DotStuffer;
@@ -20,7 +21,7 @@ pub use pool::Upstream;
 pub use stage::Stage;
 pub use tls::UpstreamError;
 
-use crate::mail::{BodyType, ContentSource, ForwardPath, QueueId, Reply, ReversePath};
+use crate::mail::{BodyType, ContentSource, Dsn, EnhancedCode, ForwardPath, QueueId, Reply, ReversePath};
 use std::time::Duration;
 
 /// One transaction that is to be tried.
@@ -36,6 +37,8 @@ pub struct Attempt {
     pub body: BodyType,
     /// Whether the client said SMTPUTF8.
     pub smtputf8: bool,
+    /// What was asked for about notifications, by the recipients' index here. Passed on where the server offers DSN.
+    pub dsn: Option<Box<Dsn>>,
     /// The content.
     pub content: ContentSource,
 }
@@ -54,6 +57,11 @@ pub enum Disposition {
 /// What went wrong, for the people who read logs and listings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
+    /// Where in the dialogue it struck.
+    pub stage: Stage,
+    /// What it is in the terms of RFC 3463: the reply's enhanced code, or ours where the reply has none or there is
+    /// no reply.
+    pub status: EnhancedCode,
     /// The provider's reply, where it gave one.
     pub reply: Option<Reply>,
     /// One plain sentence.
@@ -92,4 +100,7 @@ pub struct Outcome {
     pub relay: String,
     /// `TLSv1.3 TLS13_AES_128_GCM_SHA256`, or `none`.
     pub tls: String,
+    /// Whether the server offered DSN, so that it was told what the sender wants to hear and answers for deliveries
+    /// from here on. Where it did not, a success that was asked for is for us to tell of (RFC 3461 §5.2.2).
+    pub dsn_passed_on: bool,
 }

@@ -81,11 +81,12 @@ impl Upstream {
                 continue;
             }
             let tls = connection.tls.clone();
+            let dsn_passed_on = connection.capabilities.dsn;
             if transacted.usable {
                 self.idle.keep(connection);
             }
             let (dispositions, lane, trouble) = report(transacted.answers, self.account.kind);
-            return Outcome { dispositions, lane, trouble, relay: self.relay(), tls };
+            return Outcome { dispositions, lane, trouble, relay: self.relay(), tls, dsn_passed_on };
         }
     }
 
@@ -144,6 +145,7 @@ impl Upstream {
             trouble: Some(trouble),
             relay: self.relay(),
             tls: "none".to_owned(),
+            dsn_passed_on: false,
         }
     }
 }

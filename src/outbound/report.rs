@@ -1,6 +1,8 @@
 //! From answers to an outcome: a disposition per recipient, and one effect on the lane. Pure.
 
-use super::{Disposition, Fate, LaneEffect, Stage, Trouble, classify, transaction::Answer};
+use super::{
+    Disposition, Fate, LaneEffect, Stage, Trouble, classify, failure::status_of, transaction::Answer,
+};
 use crate::account::AccountType;
 
 /// Dispositions in the answers' order, the strongest effect on the lane, and the trouble behind it. Where the
@@ -39,6 +41,8 @@ fn judge(answer: Answer, provider: AccountType) -> (Disposition, LaneEffect, Fat
                 return (Disposition::Delivered(reply), verdict.lane, verdict.fate);
             }
             let trouble = Trouble {
+                stage,
+                status: status_of(&reply),
                 reply: Some(reply),
                 explanation: verdict.explanation,
                 remedy: verdict.remedy,

@@ -6,7 +6,10 @@ use super::{
     dialogue::{Capabilities, Connection},
     failure::{Cause, Failure, trouble},
 };
-use crate::mail::{BodyType, ContentSource, ForwardPath, Mailbox, Reply, ReplyClass, ReversePath};
+use crate::mail::{
+    BodyType, ContentSource, Dsn, EnhancedCode, ForwardPath, Mailbox, Reply, ReplyClass, ReversePath,
+};
+use std::fmt::Display;
 use tokio::io::AsyncReadExt;
 
 /// Octets of content that are encoded and written at once.
@@ -143,13 +146,7 @@ impl Run<'_> {
         for command in flight {
             match *command {
                 Command::Mail => wire.push(&mail(capabilities, self.attempt)),
-                Command::Rcpt(recipient) => {
-                    let path = match &self.attempt.recipients[recipient] {
-                        ForwardPath::Postmaster => "postmaster".to_owned(),
-                        ForwardPath::Mailbox(mailbox) => address(mailbox, capabilities.smtputf8),
-                    };
-                    wire.push(&format!("RCPT TO:<{path}>"));
-                }
+                Command::Rcpt(recipient) => wire.push(&rcpt(capabilities, self.attempt, recipient)),
                 Command::Data => wire.push("DATA"),
             }
         }
@@ -260,7 +257,33 @@ fn mail(capabilities: Capabilities, attempt: &Attempt) -> String {
     if capabilities.smtputf8 && needed {
         command.push_str(" SMTPUTF8");
     }
+    if capabilities.dsn {
+        let request = Dsn::request(&attempt.dsn);
+        add(&mut command, "RET", request.ret.as_ref());
+        add(&mut command, "ENVID", request.envid.as_ref());
+    }
     command
+}
+
+fn rcpt(capabilities: Capabilities, attempt: &Attempt, recipient: usize) -> String {
+    let path = match &attempt.recipients[recipient] {
+        ForwardPath::Postmaster => "postmaster".to_owned(),
+        ForwardPath::Mailbox(mailbox) => address(mailbox, capabilities.smtputf8),
+    };
+    let mut command = format!("RCPT TO:<{path}>");
+    if capabilities.dsn {
+        let wish = Dsn::recipient(&attempt.dsn, recipient);
+        add(&mut command, "NOTIFY", wish.notify.as_ref());
+        add(&mut command, "ORCPT", wish.orcpt.as_ref());
+    }
+    command
+}
+
+/// A parameter, where it has a value.
+fn add(command: &mut String, keyword: &str, value: Option<&impl Display>) {
+    if let Some(value) = value {
+        command.push_str(&format!(" {keyword}={value}"));
+    }
 }
 
 /// Without SMTPUTF8 a domain goes out in A-labels, which every server knows.
@@ -278,8 +301,10 @@ fn unsendable(capabilities: Capabilities, attempt: &Attempt, recipient: &Forward
         let octets = attempt.content.len();
         if octets > limit {
             return Some(trouble(
-                format!("5.3.4 the message has {octets} octets and the server takes {limit} at most"),
-                "send it in parts, or have the limit raised at the provider",
+                Stage::Mail,
+                EnhancedCode(5, 3, 4),
+                format!("the message has {octets} octets, and the mail server takes {limit} at most"),
+                "send it in parts or with smaller attachments, or have the limit raised at the provider",
             ));
         }
     }
@@ -287,10 +312,14 @@ fn unsendable(capabilities: Capabilities, attempt: &Attempt, recipient: &Forward
     let sender = attempt.reverse_path.mailbox().is_some_and(foreign);
     let recipient = matches!(recipient, ForwardPath::Mailbox(mailbox) if foreign(mailbox));
     (!capabilities.smtputf8 && (sender || recipient)).then(|| {
-        let whose = if sender { "sender" } else { "recipient" };
+        let (stage, whose) = if sender { (Stage::Mail, "sender") } else { (Stage::Rcpt, "recipient") };
         trouble(
-            format!("5.6.7 the {whose} address is not ASCII and the server offers no SMTPUTF8"),
-            "use an ASCII address",
+            stage,
+            EnhancedCode(5, 6, 7),
+            format!(
+                "the {whose} address has letters beyond ASCII, and the mail server takes none (no SMTPUTF8)"
+            ),
+            "use an address in plain letters",
         )
     })
 }

@@ -5,10 +5,10 @@ use super::{
     journal::{Durability, Place, SegmentNumber},
     read_back::blocking,
     schedule::Millis,
-    state::{Item, Phase},
+    state::Phase,
 };
 use crate::mail::QueueId;
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 /// So much may be dead before anything is moved.
 const SLACK: u64 = 64 << 20;
@@ -28,10 +28,7 @@ impl Queue {
         let keep: Duration = settings.0.keep_failed;
         drop(settings);
         let limit = now.saturating_sub(keep.as_millis() as u64);
-        let state = self.state();
-        let failed =
-            state.items.iter().filter(|(_, item)| item.phase == Phase::Failed && item.failed_at < limit);
-        failed.map(|(id, _)| *id).collect()
+        self.state().failed_before(limit)
     }
 
     pub(super) async fn compact(&self, slack: u64) {
@@ -54,54 +51,27 @@ impl Queue {
     }
 
     fn movable(&self, segment: SegmentNumber) -> Vec<QueueId> {
-        let within = |item: &Item| {
-            item.received.segment == segment || item.status.is_some_and(|s| s.segment == segment)
-        };
         let state = self.state();
-        state
-            .items
-            .iter()
-            .filter(|(_, item)| within(item) && item.phase != Phase::Active)
-            .map(|(id, _)| *id)
-            .collect()
+        let within = state.items().filter(|item| item.is_in(segment) && item.phase != Phase::Active);
+        within.map(|item| item.id).collect()
     }
 
     /// Copies a message's records to the head. The message is active meanwhile, so that nobody sends or removes it: a
     /// copied receipt must never follow the record of its departure.
     async fn move_records(&self, id: QueueId) -> bool {
-        let (item, before) = {
-            let mut state = self.state();
-            let Some(item) = state.items.get_mut(&id) else { return true };
-            if item.phase == Phase::Active {
-                return true;
-            }
-            let before = std::mem::replace(&mut item.phase, Phase::Active);
-            let item = item.clone();
-            if before == Phase::Waiting {
-                let freed = state.lane(&item.account).remove(item.next_attempt_at, id);
-                self.shared.memory.fetch_sub(freed, std::sync::atomic::Ordering::Relaxed);
-            }
-            (item, before)
-        };
+        let Some((item, freed)) = self.state().withdraw(id) else { return true };
+        self.shared.memory.fetch_sub(freed, Ordering::Relaxed);
         let received = self.copy(item.received).await;
         let status = match item.status {
-            Some(place) => self.copy(place).await.map(Some),
-            None => Ok(None),
+            Place::NONE => Ok(Place::NONE),
+            place => self.copy(place).await,
         };
         let mut state = self.state();
         let moved = match (received, status) {
             (Ok(received), Ok(status)) => {
-                for place in [Some(received), status].into_iter().flatten() {
-                    state.appended(place);
-                    state.occupy(place);
-                }
-                for place in [Some(item.received), item.status].into_iter().flatten() {
-                    state.vacate(place);
-                }
-                if let Some(item) = state.items.get_mut(&id) {
-                    item.received = received;
-                    item.status = status;
-                }
+                state.appended(received);
+                state.appended(status);
+                state.relocate(id, received, status);
                 true
             }
             (Err(error), _) | (_, Err(error)) => {
@@ -109,14 +79,14 @@ impl Queue {
                 false
             }
         };
-        if let Some(current) = state.items.get_mut(&id) {
-            current.phase = before;
+        if item.phase == Phase::Waiting {
+            state.enqueue(id);
+        } else {
+            state.change(id, |current| current.phase = item.phase);
         }
-        if before == Phase::Waiting {
-            state.lane(&item.account).push_due(item.next_attempt_at, id);
-        }
+        let account = state.lane_at(item.lane).account.clone();
         drop(state);
-        self.shared.lanes.wake(&item.account);
+        self.shared.lanes.wake(&account);
         moved
     }
 
@@ -158,11 +128,13 @@ mod tests {
         let from = ReversePath::parse("a@example.com").unwrap();
         let to = vec![ForwardPath::parse("b@example.org").unwrap()];
         let envelope = Envelope::new(from, to, BodyType::SevenBit, false).unwrap();
-        intake.commit(Receipt { envelope, account: AccountId::new("x"), application: None }).await.unwrap()
+        let id = intake.id();
+        intake.commit(Receipt { envelope, account: AccountId::new("x"), application: None }).await.unwrap();
+        id
     }
 
     fn content(queue: &Queue, id: QueueId) -> Vec<u8> {
-        let place = queue.state().items[&id].received;
+        let place = queue.state().item(id).unwrap().received;
         queue.journal().read(place).unwrap().1
     }
 
@@ -202,8 +174,8 @@ mod tests {
         assert_eq!(queue.ids(None), [kept, held]);
         assert_eq!((content(&queue, kept), content(&queue, held)), (b"kept\r\n".into(), b"held\r\n".into()));
         assert_eq!(queue.show(held).unwrap().state, "held");
-        assert_eq!(queue.state().items[&held].phase, Phase::Held);
-        assert_eq!(queue.state().items[&kept].phase, Phase::Waiting);
+        assert_eq!(queue.state().item(held).unwrap().phase, Phase::Held);
+        assert_eq!(queue.state().item(kept).unwrap().phase, Phase::Waiting);
     }
 
     #[tokio::test]

@@ -1,9 +1,15 @@
 //! One message on its way onto stable storage (steps 7 and 8 of the path).
 
-use super::{Queue, entry::Received, journal::Durability, read_back::blocking, record};
+use super::{
+    Queue,
+    entry::Received,
+    journal::{Durability, Place},
+    read_back::blocking,
+    record,
+};
 use crate::{
     account::{AccountId, ApplicationId},
-    mail::{Content, ContentSource, Envelope, QueueId},
+    mail::{Content, ContentSource, Envelope, QueueId, Reply},
     telemetry,
 };
 use bytes::Bytes;
@@ -35,6 +41,17 @@ impl From<io::Error> for CommitError {
             _ => Self::Io(error.to_string()),
         }
     }
+}
+
+/// What became of a message, for its client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commitment {
+    /// It is on stable storage.
+    Durable(QueueId),
+    /// The provider has it for all recipients; this was its reply.
+    Relayed(QueueId, Reply),
+    /// The provider refused it for all recipients, with this 5yz reply; the client keeps it.
+    Refused(Reply),
 }
 
 /// What is known of a message when it is committed.
@@ -117,67 +134,116 @@ impl Intake {
         Ok(())
     }
 
-    /// Makes the message durable. When this returns `Ok`, a 250 may be sent. Once begun, the commit runs to its end
-    /// even where the caller goes away: a message is never on disk and unknown to the queue.
-    pub async fn commit(mut self, receipt: Receipt) -> Result<QueueId, CommitError> {
+    /// Makes the message durable, or, where its account delivers `through`, offers it to the provider first. After
+    /// `Ok` the client is told what it says. Once begun, this runs to its end even where the caller goes away: a
+    /// message is never on disk and unknown to the queue.
+    pub async fn commit(mut self, receipt: Receipt) -> Result<Commitment, CommitError> {
         if self.file.is_some() && !self.buffer.is_empty() {
             self.spill().await?;
         }
-        let committed = tokio::spawn(self.commit_whole(receipt)).await;
-        committed.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())))
+        let committed = tokio::spawn(async move {
+            let whole = self.complete(receipt)?;
+            whole.through_or_queued().await
+        });
+        committed.await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())))
     }
 
-    async fn commit_whole(mut self, receipt: Receipt) -> Result<QueueId, CommitError> {
-        let mut content_file = self.file.take();
-        let size = content_file.as_ref().map_or(self.buffer.len() as u64, |file| file.octets);
-        let received = Arc::new(Received {
+    /// As [`Intake::commit`], for a message of our own, which no client waits for: after `Ok` it is on stable storage,
+    /// however its account delivers.
+    pub async fn commit_to_queue(mut self, receipt: Receipt) -> Result<QueueId, CommitError> {
+        let id = self.id;
+        if self.file.is_some() && !self.buffer.is_empty() {
+            self.spill().await?;
+        }
+        let committed = tokio::spawn(async move { self.complete(receipt)?.queued().await });
+        let committed =
+            committed.await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())));
+        committed.map(|_| id)
+    }
+
+    fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
+        let file = self.file.take();
+        let size = file.as_ref().map_or(self.buffer.len() as u64, |file| file.octets);
+        let received = Received {
             id: self.id,
             received_at: self.queue.now(),
             account: receipt.account,
             application: receipt.application,
             envelope: receipt.envelope,
             size,
-        });
-        let source = match &mut content_file {
+        };
+        let source = match &file {
+            Some(file) => ContentSource::File { path: file.path.clone(), octets: size },
             None => {
-                let octets = Bytes::from(std::mem::take(&mut self.buffer));
-                let content = Content::new(octets).map_err(|e| CommitError::Io(e.to_string()))?;
-                ContentSource::Memory(content)
-            }
-            Some(content) => {
-                let file = content.file.take();
-                let directory = self.queue.content_directory();
-                blocking(move || {
-                    if let Some(file) = file {
-                        file.sync_data()?;
-                    }
-                    super::journal::sync_directory(&directory)
-                })
-                .await?;
-                ContentSource::File { path: content.path.clone(), octets: size }
+                let content = Content::new(Bytes::from(std::mem::take(&mut self.buffer)));
+                ContentSource::Memory(content.map_err(|error| CommitError::Io(error.to_string()))?)
             }
         };
-        let octets = match &source {
-            ContentSource::Memory(content) => record::encode_received(&received, true, content.octets()),
-            ContentSource::File { .. } => record::encode_received(&received, false, &[]),
+        Ok(Whole { queue: self.queue.clone(), received: Arc::new(received), source, file })
+    }
+}
+
+/// A message that is complete and not yet durable. Dropped, it leaves nothing behind.
+pub(super) struct Whole {
+    pub(super) queue: Queue,
+    pub(super) received: Arc<Received>,
+    pub(super) source: ContentSource,
+    file: Option<ContentFile>,
+}
+
+impl Whole {
+    /// Steps 8: the message is on stable storage when this returns `Ok`, and where its record lies.
+    pub(super) async fn make_durable(mut self) -> Result<Place, CommitError> {
+        if let Some(file) = self.file.as_mut().and_then(|content| content.file.take()) {
+            let directory = self.queue.content_directory();
+            blocking(move || {
+                file.sync_data()?;
+                super::journal::sync_directory(&directory)
+            })
+            .await?;
+        }
+        let octets = match &self.source {
+            ContentSource::Memory(content) => record::encode_received(&self.received, true, content.octets()),
+            ContentSource::File { .. } => record::encode_received(&self.received, false, &[]),
         };
-        let place = self.queue.journal().append(octets, Durability::Synced).await.inspect_err(|error| {
-            tracing::error!(target: "waxseal::queue", queue_id = %self.id, %error, "message not committed");
+        let appended = self.queue.journal().append(octets, Durability::Synced).await;
+        let place = appended.inspect_err(|error| {
+            let queue_id = self.received.id;
+            tracing::error!(target: "waxseal::queue", %queue_id, %error, "message not committed");
         })?;
-        if let Some(content) = &mut content_file {
+        if let Some(content) = &mut self.file {
             content.kept = true;
         }
+        self.tell();
+        Ok(place)
+    }
+
+    /// Makes the message durable and lets it into its lane.
+    pub(super) async fn queued(self) -> Result<Commitment, CommitError> {
+        let (queue, received, source) = (self.queue.clone(), self.received.clone(), self.source.clone());
+        let place = self.make_durable().await?;
+        let id = received.id;
+        queue.enter(received, place, source);
+        Ok(Commitment::Durable(id))
+    }
+
+    /// Whether its content is in a file of its own.
+    pub(super) fn in_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The event of its receipt.
+    pub(super) fn tell(&self) {
+        let received = &self.received;
         telemetry::received(
             &telemetry::MailEvent {
-                queue_id: self.id,
+                queue_id: received.id,
                 account: &received.account,
                 from: received.envelope.reverse_path(),
                 to: received.envelope.forward_paths().len(),
-                size,
+                size: received.size,
             },
             received.application.as_ref().map(ApplicationId::as_str),
         );
-        self.queue.enter(received, place, source);
-        Ok(self.id)
     }
 }

@@ -1,32 +1,38 @@
 //! The queue: what was acknowledged is here, on stable storage, until the provider has it.
 
-mod brake;
+mod clock;
 mod compact;
 pub mod entry;
 mod intake;
 pub mod journal;
 mod lane;
 mod operator;
-mod rate;
+mod pace;
 mod read_back;
 pub mod record;
 mod recovery;
 mod runner;
 pub mod schedule;
 mod settle;
+mod sorted;
 mod space;
 mod state;
+pub mod status;
+mod through;
 
-pub use intake::{CommitError, Intake, Receipt};
+pub use clock::Clock;
+pub use intake::{CommitError, Commitment, Intake, Receipt};
 pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
-pub use runner::{Carrier, DeliverFuture};
+pub use runner::{Carrier, DeliverFuture, Outlet};
 
 use crate::{
     config::QueueSettings,
     mail::{ContentSource, QueueId},
 };
 use entry::Received;
+pub use lane::Tally;
+
 use journal::{Journal, Place};
 use lane::Fresh;
 use runner::Lanes;
@@ -39,7 +45,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Content of fresh messages is handed over in memory up to so many octets in all; past it, it is read back.
@@ -53,6 +58,7 @@ pub struct Queue {
 
 struct Shared {
     directory: PathBuf,
+    clock: Clock,
     journal: Journal,
     state: Mutex<State>,
     settings: RwLock<(QueueSettings, Schedule)>,
@@ -75,10 +81,23 @@ impl Queue {
     /// # Errors
     /// Where the directory cannot be made, locked, read or written.
     pub fn open(directory: &Path, settings: QueueSettings) -> Result<(Self, Recovery), OpenError> {
+        Self::open_with(directory, settings, Clock::System)
+    }
+
+    /// Opens the queue with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`Queue::open`].
+    pub fn open_with(
+        directory: &Path,
+        settings: QueueSettings,
+        clock: Clock,
+    ) -> Result<(Self, Recovery), OpenError> {
         let opened = recovery::open(directory)?;
         let schedule = Schedule::new(settings.retry.clone(), settings.expire);
         let shared = Shared {
             directory: directory.to_owned(),
+            clock,
             journal: opened.journal,
             state: Mutex::new(opened.state),
             settings: RwLock::new((settings, schedule)),
@@ -120,42 +139,37 @@ impl Queue {
         QueueId::from_number(now.max(last.unwrap_or(now) + 1))
     }
 
-    /// A committed message enters its lane.
+    /// A committed message enters its lane: with its content, where it will go soon and there is memory for it.
     fn enter(&self, received: Arc<Received>, place: Place, content: ContentSource) {
-        let (id, at, size) = (received.id, received.received_at, received.size);
-        let account = received.account.clone();
-        let file = matches!(content, ContentSource::File { .. });
-        let fresh = Fresh { received, content };
+        let (id, account) = (received.id, received.account.clone());
+        let fresh = Fresh { content, received };
         let in_memory = fresh.in_memory();
         let mut state = self.state();
+        let lane = state.lane_number(&account);
+        let file = matches!(fresh.content, ContentSource::File { .. });
+        let item = Item::received(&fresh.received, file, place, lane);
         state.appended(place);
-        state.occupy(place);
-        if file {
-            state.file_octets += size;
-        }
-        let item = Item {
-            account: account.clone(),
-            received: place,
-            status: None,
-            size,
-            file,
-            received_at: at,
-            next_attempt_at: at,
-            failed_at: 0,
-            attempts: 0,
-            phase: Phase::Waiting,
-        };
-        state.items.insert(id, item);
-        let lane = state.lane(&account);
+        state.insert(item);
         let memory = self.shared.memory.load(Ordering::Relaxed);
-        if lane.flows() && memory + in_memory <= MEMORY_BUDGET {
+        let lane = state.lane(&account);
+        let handed_over =
+            lane.flows() && memory + in_memory <= MEMORY_BUDGET && lane.push_fresh(item.class, fresh).is_ok();
+        if handed_over {
             self.shared.memory.fetch_add(in_memory, Ordering::Relaxed);
-            lane.push_fresh(fresh);
+            state.change(id, |item| item.phase = Phase::Waiting);
         } else {
-            lane.push_due(at, id);
+            state.enqueue(id);
         }
         drop(state);
         self.shared.lanes.wake(&account);
+    }
+
+    /// A committed message whose transaction is under way.
+    fn enter_active(&self, received: &Received, file: bool, place: Place) {
+        let mut state = self.state();
+        let lane = state.lane_number(&received.account);
+        state.appended(place);
+        state.insert(Item::received(received, file, place, lane));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -179,6 +193,6 @@ impl Queue {
     }
 
     fn now(&self) -> Millis {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+        self.shared.clock.now()
     }
 }

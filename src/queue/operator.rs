@@ -2,17 +2,17 @@
 
 use super::{
     Queue,
-    brake::Cause,
-    entry::{RecipientStatus, Status},
-    journal::Durability,
-    lane::Lane,
+    entry::Received,
+    journal::{Durability, Place},
+    lane::{Cause, Lane, Tally},
     read_back::{ReadBack, blocking},
     record,
     schedule::Millis,
     state::{Item, Phase},
+    status::{RecipientStatus, Status},
 };
 use crate::{account::AccountId, mail::QueueId};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 /// One message in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +44,12 @@ pub struct Listed {
 pub struct LaneView {
     /// The account.
     pub account: AccountId,
-    /// Messages in the queue, failed ones not counted.
-    pub messages: usize,
+    /// Its messages by state.
+    pub tally: Tally,
+    /// Whether its mail is held: no such active account, or login or token trouble.
+    pub held: bool,
+    /// What the provider taught beyond the configured pace, in words.
+    pub learned: Option<String>,
     /// What stopped it, where something has.
     pub stopped: Option<&'static str>,
     /// The last trouble, while it lasts.
@@ -77,41 +81,59 @@ fn state_of(item: &Item, paused: bool) -> &'static str {
         Phase::Failed => "failed",
         Phase::Held => "held",
         Phase::Waiting if paused => "held",
-        Phase::Waiting if item.attempts > 0 => "deferred",
+        Phase::Waiting if item.tried => "deferred",
         Phase::Waiting => "queued",
     }
 }
 
 impl Queue {
-    /// The messages from the oldest on, of one account where `account` is given, at most `most`. Blocks on the disk.
-    pub fn list(&self, account: Option<&AccountId>, most: usize) -> Vec<Listed> {
-        self.ids(account).into_iter().take(most).filter_map(|id| self.show(id).ok()).collect()
+    /// The messages after `after` from the oldest on, of one account where `account` is given, at most `most`. Costs
+    /// what they cost, however many others there are. Blocks on the disk.
+    pub fn list(&self, account: Option<&AccountId>, after: Option<QueueId>, most: usize) -> Vec<Listed> {
+        let ids: Vec<QueueId> = {
+            let state = self.state();
+            let from = after.unwrap_or(QueueId::from_number(0));
+            let wanted = state
+                .items_after(from)
+                .filter(|item| account.is_none_or(|account| state.lane_at(item.lane).account == *account));
+            wanted.take(most).map(|item| item.id).collect()
+        };
+        ids.into_iter().filter_map(|id| self.show(id).ok()).collect()
     }
 
     /// The ids of the messages, the oldest first, of one account where `account` is given.
     pub fn ids(&self, account: Option<&AccountId>) -> Vec<QueueId> {
         let state = self.state();
-        let wanted = state.items.iter().filter(|(_, item)| account.is_none_or(|a| *a == item.account));
-        let mut ids: Vec<QueueId> = wanted.map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        ids
+        let wanted = state
+            .items()
+            .filter(|item| account.is_none_or(|account| state.lane_at(item.lane).account == *account));
+        wanted.map(|item| item.id).collect()
     }
 
     /// The account that carries a message.
     pub fn account_of(&self, id: QueueId) -> Option<AccountId> {
-        self.state().items.get(&id).map(|item| item.account.clone())
+        let state = self.state();
+        state.item(id).map(|item| state.lane_at(item.lane).account.clone())
     }
 
     /// How many messages are in each state.
     pub fn counts(&self) -> BTreeMap<&'static str, usize> {
-        let mut counts =
-            BTreeMap::from([("active", 0), ("deferred", 0), ("failed", 0), ("held", 0), ("queued", 0)]);
-        let state = self.state();
-        for item in state.items.values() {
-            let paused = state.lanes.get(&item.account).is_none_or(Lane::is_held);
-            *counts.entry(state_of(item, paused)).or_insert(0) += 1;
+        let mut sum = Tally::default();
+        for lane in self.state().lanes() {
+            let tally = shown(lane);
+            sum.queued += tally.queued;
+            sum.deferred += tally.deferred;
+            sum.active += tally.active;
+            sum.held += tally.held;
+            sum.failed += tally.failed;
         }
-        counts
+        BTreeMap::from([
+            ("active", sum.active),
+            ("deferred", sum.deferred),
+            ("failed", sum.failed),
+            ("held", sum.held),
+            ("queued", sum.queued),
+        ])
     }
 
     /// Octets that the queue takes on disk.
@@ -125,30 +147,32 @@ impl Queue {
     /// Where there is no such message. One that cannot be read is shown with what is known.
     pub fn show(&self, id: QueueId) -> Result<Listed, OperatorError> {
         let (item, paused, trouble) = {
-            let mut state = self.state();
-            let item = state.items.get(&id).cloned().ok_or(OperatorError::Unknown(id))?;
-            let lane = state.lane(&item.account);
-            (item, lane.is_held(), lane.trouble.clone())
+            let state = self.state();
+            let item = *state.item(id).ok_or(OperatorError::Unknown(id))?;
+            let lane = state.lane_at(item.lane);
+            (item, lane.is_held(), (lane.account.clone(), lane.trouble.clone()))
         };
-        let state = state_of(&item, paused);
+        let (account, trouble) = trouble;
         let mut listed = Listed {
             id,
-            state,
-            account: item.account.clone(),
+            state: state_of(&item, paused),
+            account,
             from: String::new(),
             to: Vec::new(),
             size: item.size,
-            received_at: item.received_at,
-            next_attempt_at: (item.phase == Phase::Waiting).then_some(item.next_attempt_at),
-            attempts: item.attempts,
+            received_at: id.unix_millis(),
+            next_attempt_at: (item.phase == Phase::Waiting).then_some(item.at),
+            attempts: 0,
             last_reply: String::new(),
         };
         match self.read_back(&item) {
             Ok(ReadBack { received, status, .. }) => {
                 listed.from = received.envelope.reverse_path().to_string();
                 let paths = received.envelope.forward_paths().iter().zip(&status.recipients);
-                let wanted = paths.filter(|(_, status)| **status != RecipientStatus::Delivered);
+                let wanted = paths.filter(|(_, r)| r.status != RecipientStatus::Delivered);
                 listed.to = wanted.map(|(path, _)| path.to_string()).collect();
+                listed.received_at = received.received_at;
+                listed.attempts = status.attempts;
                 listed.last_reply = status.last_reply;
             }
             Err(error) => listed.last_reply = format!("cannot be read: {error}"),
@@ -163,16 +187,14 @@ impl Queue {
     /// How the lanes stand, in the order of their accounts.
     pub fn lanes(&self) -> Vec<LaneView> {
         let state = self.state();
-        let mut counts = std::collections::HashMap::new();
-        for item in state.items.values().filter(|item| item.phase != Phase::Failed) {
-            *counts.entry(item.account.clone()).or_insert(0) += 1;
-        }
         let mut views: Vec<LaneView> = state
-            .lanes
+            .lanes()
             .iter()
-            .map(|(account, lane)| LaneView {
-                account: account.clone(),
-                messages: counts.get(account).copied().unwrap_or(0),
+            .map(|lane| LaneView {
+                account: lane.account.clone(),
+                tally: shown(lane),
+                held: lane.is_held(),
+                learned: lane.pacing.and_then(|pacing| lane.pace.learned(&pacing)),
                 stopped: match lane.brake.cause() {
                     None => None,
                     Some(Cause::Pause) => Some("held"),
@@ -193,7 +215,7 @@ impl Queue {
     /// # Errors
     /// See [`OperatorError`].
     pub async fn retry(&self, id: QueueId) -> Result<(), OperatorError> {
-        self.change(id, |status, now| {
+        self.change(id, |_, status, now| {
             if status.failed_at.is_some() {
                 status.revive(now);
             }
@@ -207,17 +229,25 @@ impl Queue {
     /// # Errors
     /// See [`OperatorError`].
     pub async fn hold(&self, id: QueueId) -> Result<(), OperatorError> {
-        self.change(id, |status, _| status.held = true).await
+        self.change(id, |_, status, _| status.held = true).await
     }
 
-    /// Lets a held message go.
+    /// Lets a held message go, through the account that `route` gives for it now; where it gives none, through the one
+    /// that it is with.
     ///
     /// # Errors
     /// See [`OperatorError`].
-    pub async fn release(&self, id: QueueId) -> Result<(), OperatorError> {
-        self.change(id, |status, now| {
+    pub async fn release(
+        &self,
+        id: QueueId,
+        route: impl FnOnce(&Received) -> Option<AccountId>,
+    ) -> Result<(), OperatorError> {
+        self.change(id, |received, status, now| {
             status.held = false;
             status.next_attempt_at = now;
+            if let Some(account) = route(received) {
+                status.account = Some(account).filter(|account| *account != received.account);
+            }
         })
         .await
     }
@@ -232,7 +262,7 @@ impl Queue {
             Ok(place) => {
                 self.state().appended(place);
                 self.discard(id);
-                tracing::info!(target: "waxseal::queue", queue_id = %id, account = %item.account, "removed by an operator");
+                tracing::info!(target: "waxseal::queue", queue_id = %id, "removed by an operator");
                 Ok(())
             }
             Err(error) => {
@@ -243,64 +273,48 @@ impl Queue {
     }
 
     /// Claims a message for an operator: nobody sends it meanwhile.
-    fn take(&self, id: QueueId) -> Result<Item, OperatorError> {
+    pub(super) fn take(&self, id: QueueId) -> Result<Item, OperatorError> {
         let mut state = self.state();
-        let item = state.items.get_mut(&id).ok_or(OperatorError::Unknown(id))?;
-        if item.phase == Phase::Active {
-            return Err(OperatorError::Active(id));
+        if state.item(id).is_none() {
+            return Err(OperatorError::Unknown(id));
         }
-        let taken = item.clone();
-        item.phase = Phase::Active;
-        if taken.phase == Phase::Waiting {
-            let freed = state.lane(&taken.account).remove(taken.next_attempt_at, id);
-            self.shared.memory.fetch_sub(freed, std::sync::atomic::Ordering::Relaxed);
-        }
-        Ok(taken)
+        let (item, freed) = state.withdraw(id).ok_or(OperatorError::Active(id))?;
+        self.shared.memory.fetch_sub(freed, Ordering::Relaxed);
+        Ok(item)
     }
 
     /// Gives a message back in the phase it is in from now on.
-    fn put(&self, id: QueueId, phase: Phase) {
+    pub(super) fn put(&self, id: QueueId, phase: Phase) {
         let mut state = self.state();
-        let Some(item) = state.items.get_mut(&id) else { return };
-        item.phase = phase;
-        let (account, at) = (item.account.clone(), item.next_attempt_at);
         if phase == Phase::Waiting {
-            state.lane(&account).push_due(at, id);
+            state.enqueue(id);
+        } else {
+            state.change(id, |item| item.phase = phase);
         }
+        let account = state.item(id).map(|item| state.lane_at(item.lane).account.clone());
         drop(state);
-        self.shared.lanes.wake(&account);
+        if let Some(account) = account {
+            self.shared.lanes.wake(&account);
+        }
     }
 
     async fn change(
         &self,
         id: QueueId,
-        change: impl FnOnce(&mut Status, Millis),
+        change: impl FnOnce(&Received, &mut Status, Millis),
     ) -> Result<(), OperatorError> {
         let item = self.take(id)?;
         let written = async {
-            let (queue, read) = (self.clone(), item.clone());
-            let mut status = blocking(move || queue.read_back(&read)).await?.status;
-            change(&mut status, self.now());
-            let octets = record::encode_status(id, &status);
-            let place = self.journal().append(octets, Durability::Synced).await?;
-            Ok::<_, std::io::Error>((status, place))
+            let queue = self.clone();
+            let ReadBack { received, mut status, .. } = blocking(move || queue.read_back(&item)).await?;
+            change(&received, &mut status, self.now());
+            let place = self.journal().append(record::encode_status(id, &status), Durability::Synced).await?;
+            Ok::<_, std::io::Error>((received, status, place))
         }
         .await;
         match written {
-            Ok((status, place)) => {
-                let phase = match status.failed_at {
-                    Some(_) => Phase::Failed,
-                    None if status.held => Phase::Held,
-                    None => Phase::Waiting,
-                };
-                {
-                    let mut state = self.state();
-                    state.restatus(id, place);
-                    if let Some(item) = state.items.get_mut(&id) {
-                        item.next_attempt_at = status.next_attempt_at;
-                    }
-                }
-                self.put(id, phase);
+            Ok((received, status, place)) => {
+                self.stand(id, &received, &status, place);
                 Ok(())
             }
             Err(error) => {
@@ -309,6 +323,38 @@ impl Queue {
             }
         }
     }
+
+    /// Gives a claimed message back as its new status, written at `place`, says.
+    pub(super) fn stand(&self, id: QueueId, received: &Received, status: &Status, place: Place) {
+        let mut state = self.state();
+        state.appended(place);
+        state.restatus(id, place);
+        let lane = state.lane_number(status.account.as_ref().unwrap_or(&received.account));
+        state.change(id, |item| item.stand(status, Some(lane)));
+        if status.is_untold() {
+            state.untold.insert(id);
+        } else {
+            state.untold.remove(&id);
+        }
+        let phase = state.item(id).map(|item| item.phase);
+        drop(state);
+        match phase {
+            // What is neither held nor failed goes back to its lane.
+            Some(Phase::Active) => self.put(id, Phase::Waiting),
+            Some(phase) => self.put(id, phase),
+            None => {}
+        }
+    }
+}
+
+/// The tally of a lane as an operator sees it: what waits in a held lane is held.
+fn shown(lane: &Lane) -> Tally {
+    let mut tally = lane.tally;
+    if lane.is_held() {
+        tally.held += tally.queued + tally.deferred;
+        (tally.queued, tally.deferred) = (0, 0);
+    }
+    tally
 }
 
 /// What of an account's mail waits to be delivered.
@@ -318,11 +364,11 @@ pub struct LaneBacklog {
     pub account: AccountId,
     /// How many messages wait or are under way; at least 1.
     pub messages: usize,
-    /// When the oldest of them came.
+    /// About when the oldest of them came.
     pub oldest: Millis,
     /// When one was delivered last, since the start.
     pub last_success_at: Option<Millis>,
-    /// Whether the account's pacing may be all that keeps its mail at present.
+    /// Whether the account's pacing allows nothing more for a minute or longer.
     pub paced: bool,
 }
 
@@ -330,23 +376,31 @@ impl Queue {
     /// What waits, by account; mail that failed, or that an operator holds, is not counted.
     pub fn backlogs(&self) -> Vec<LaneBacklog> {
         let now = self.now();
-        let state = self.state();
-        let mut waiting: BTreeMap<&AccountId, (usize, Millis)> = BTreeMap::new();
-        for item in state.items.values().filter(|item| matches!(item.phase, Phase::Waiting | Phase::Active)) {
-            let (messages, oldest) = waiting.entry(&item.account).or_insert((0, item.received_at));
-            *messages += 1;
-            *oldest = item.received_at.min(*oldest);
+        let mut state = self.state();
+        let waits = |lane: &Lane| lane.tally.queued + lane.tally.deferred + lane.tally.active;
+        let lanes = state.lanes().iter().filter(|lane| waits(lane) > 0).count();
+        let mut oldest = BTreeMap::new();
+        for item in state.items().filter(|item| matches!(item.phase, Phase::Waiting | Phase::Active)) {
+            let account = &state.lane_at(item.lane).account;
+            if !oldest.contains_key(account) {
+                oldest.insert(account.clone(), item.id.unix_millis());
+                // As a rule the first few messages are enough.
+                if oldest.len() >= lanes {
+                    break;
+                }
+            }
         }
-        let backlog = |(account, (messages, oldest)): (&AccountId, (usize, Millis))| {
-            let lane = state.lanes.get(account);
-            let last_success_at = lane.and_then(|lane| lane.last_success_at);
-            // Within the rate's own time after a delivery nothing may be allowed to follow.
-            let per =
-                lane.and_then(|lane| lane.pacing?.rate_limit).map(|rate| rate.per.as_millis() as Millis);
-            let paced = last_success_at.zip(per).is_some_and(|(at, per)| now < at.saturating_add(per));
-            LaneBacklog { account: account.clone(), messages, oldest, last_success_at, paced }
+        let backlog = |lane: &mut Lane| {
+            let until = lane.pacing.and_then(|pacing| lane.pace.ask(&pacing, now).err());
+            Some(LaneBacklog {
+                account: lane.account.clone(),
+                messages: waits(lane),
+                oldest: *oldest.get(&lane.account)?,
+                last_success_at: lane.last_success_at,
+                paced: until.is_some_and(|until| until >= now + 60_000),
+            })
         };
-        waiting.into_iter().map(backlog).collect()
+        state.lanes_mut().iter_mut().filter_map(backlog).collect()
     }
 
     /// Octets that are free on the queue's disk; `u64::MAX` where the system does not say.

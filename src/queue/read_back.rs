@@ -1,11 +1,6 @@
 //! Reading a message back from the disk.
 
-use super::{
-    Queue,
-    entry::{Received, Status},
-    record::Record,
-    state::Item,
-};
+use super::{Queue, entry::Received, journal::Place, record::Record, state::Item, status::Status};
 use crate::mail::{Content, ContentSource, QueueId};
 use bytes::Bytes;
 use std::io;
@@ -25,10 +20,11 @@ impl Queue {
         let (Record::Received { received, inline }, content) = self.journal().read(item.received)? else {
             return Err(io::ErrorKind::InvalidData.into());
         };
+        let recipients = received.envelope.forward_paths().len();
         let status = match item.status {
-            None => Status::fresh(received.envelope.forward_paths().len(), received.received_at),
-            Some(place) => match self.journal().read(place)?.0 {
-                Record::Status { status, .. } => status,
+            Place::NONE => Status::fresh(recipients, received.received_at),
+            place => match self.journal().read(place)?.0 {
+                Record::Status { status, .. } if status.recipients.len() == recipients => status,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             },
         };

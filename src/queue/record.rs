@@ -4,13 +4,12 @@
 //! little-endian; the checksum (CRC-32) covers all that follows it. The meta part is JSON, to which keys are only
 //! ever added: an older reader passes over what it does not know.
 
-use super::{
-    entry::{Received, RecipientStatus, Status},
-    schedule::Millis,
-};
+mod status;
+
+use super::{entry::Received, schedule::Millis, status::Status};
 use crate::{
     account::{AccountId, ApplicationId},
-    mail::{BodyType, Envelope, ForwardPath, QueueId, ReversePath},
+    mail::{BodyType, DsnRecipient, DsnRequest, Envelope, ForwardPath, QueueId, ReversePath},
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,25 +76,28 @@ struct ReceivedMeta {
     size: u64,
     #[serde(default, skip_serializing_if = "is_false")]
     file: bool,
+    /// RET, as in MAIL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ret: Option<String>,
+    /// ENVID, as in MAIL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    envid: Option<String>,
+    /// One a recipient, in the order of `to`; absent where none asked for anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dsn: Vec<DsnMeta>,
+}
+
+/// What a RCPT asked for, as it said it.
+#[derive(Serialize, Deserialize)]
+struct DsnMeta {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notify: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    orcpt: Option<String>,
 }
 
 fn is_false(value: &bool) -> bool {
     !*value
-}
-
-#[derive(Serialize, Deserialize)]
-struct StatusMeta {
-    id: u64,
-    /// One letter a recipient: p, d, f.
-    recipients: String,
-    attempts: u32,
-    next: Millis,
-    #[serde(default, skip_serializing_if = "is_false")]
-    held: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failed_at: Option<Millis>,
-    #[serde(default)]
-    reply: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -117,27 +119,28 @@ pub fn encode_received(received: &Received, inline: bool, content: &[u8]) -> Vec
         utf8: envelope.smtputf8(),
         size: received.size,
         file: !inline,
+        ret: envelope.dsn().ret.map(|ret| ret.to_string()),
+        envid: envelope.dsn().envid.as_ref().map(ToString::to_string),
+        dsn: dsn_meta(envelope),
     };
     frame(1, &meta, content)
 }
 
+fn dsn_meta(envelope: &Envelope) -> Vec<DsnMeta> {
+    let count = envelope.forward_paths().len();
+    if (0..count).all(|index| *envelope.dsn_recipient(index) == DsnRecipient::default()) {
+        return Vec::new();
+    }
+    let meta = |DsnRecipient { notify, orcpt }: &DsnRecipient| DsnMeta {
+        notify: notify.map(|notify| notify.to_string()),
+        orcpt: orcpt.as_ref().map(ToString::to_string),
+    };
+    (0..count).map(|index| meta(envelope.dsn_recipient(index))).collect()
+}
+
 /// The record of a changed status.
 pub fn encode_status(id: QueueId, status: &Status) -> Vec<u8> {
-    let letter = |s: &RecipientStatus| match s {
-        RecipientStatus::Pending => 'p',
-        RecipientStatus::Delivered => 'd',
-        RecipientStatus::Failed => 'f',
-    };
-    let meta = StatusMeta {
-        id: id.number(),
-        recipients: status.recipients.iter().map(letter).collect(),
-        attempts: status.attempts,
-        next: status.next_attempt_at,
-        held: status.held,
-        failed_at: status.failed_at,
-        reply: status.last_reply.clone(),
-    };
-    frame(2, &meta, &[])
+    frame(2, &status::meta(id, status), &[])
 }
 
 /// The record of a message that has left.
@@ -190,7 +193,11 @@ pub fn decode(octets: &[u8]) -> Result<(Record, &[u8], usize), Damage> {
     let (meta, content) = octets[HEADER..].split_at(number(10) as usize);
     let record = match octets[9] {
         1 => received(meta)?,
-        2 => status(meta)?,
+        2 => {
+            let meta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
+            let (id, status) = status::read(meta)?;
+            Record::Status { id, status }
+        }
         3 => {
             let meta: DoneMeta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
             Record::Done { id: QueueId::from_number(meta.id) }
@@ -206,44 +213,35 @@ fn received(meta: &[u8]) -> Result<Record, Damage> {
     let body = if meta.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
     let from = ReversePath::parse(&meta.from).map_err(|_| Damage::Corrupt)?;
     let envelope = Envelope::new(from, to.map_err(|_| Damage::Corrupt)?, body, meta.utf8);
+    // A wish that cannot be read costs the wish, never the message.
+    let request = DsnRequest { ret: read(meta.ret), envid: read(meta.envid) };
+    let wishes = meta.dsn.into_iter().map(|m| DsnRecipient { notify: read(m.notify), orcpt: read(m.orcpt) });
+    let wishes = wishes.collect();
     Ok(Record::Received {
         received: Received {
             id: QueueId::from_number(meta.id),
             received_at: meta.at,
             account: AccountId::new(&meta.account),
             application: meta.application.as_deref().map(ApplicationId::new),
-            envelope: envelope.map_err(|_| Damage::Corrupt)?,
+            envelope: envelope.map_err(|_| Damage::Corrupt)?.with_dsn(request, wishes),
             size: meta.size,
         },
         inline: !meta.file,
     })
 }
 
-fn status(meta: &[u8]) -> Result<Record, Damage> {
-    let meta: StatusMeta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
-    let recipient = |letter| match letter {
-        'p' => Ok(RecipientStatus::Pending),
-        'd' => Ok(RecipientStatus::Delivered),
-        'f' => Ok(RecipientStatus::Failed),
-        _ => Err(Damage::Corrupt),
-    };
-    let recipients: Result<Vec<_>, _> = meta.recipients.chars().map(recipient).collect();
-    Ok(Record::Status {
-        id: QueueId::from_number(meta.id),
-        status: Status {
-            recipients: recipients?,
-            attempts: meta.attempts,
-            next_attempt_at: meta.next,
-            held: meta.held,
-            failed_at: meta.failed_at,
-            last_reply: meta.reply,
-        },
-    })
+fn read<T: std::str::FromStr>(text: Option<String>) -> Option<T> {
+    text?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        mail::{EnhancedCode, Reply},
+        queue::status::{Recipient, RecipientStatus, Said},
+    };
+    use std::sync::Arc;
 
     fn sample() -> Received {
         Received {
@@ -272,12 +270,57 @@ mod tests {
         assert_eq!(received.envelope, sample().envelope);
         assert_eq!((received.account, received.application), (sample().account, sample().application));
 
-        let mut status = Status::fresh(2, 5);
-        status.recipients[1] = RecipientStatus::Failed;
+        let mut status = Status::fresh(3, 5);
+        let said = |text: &str| {
+            let reply = Some(Reply::received(550, text));
+            let (explanation, remedy) = ("no such mailbox".into(), "check the address".into());
+            Arc::new(Said {
+                at: 9,
+                relay: "mx.example:587".into(),
+                status: EnhancedCode(5, 1, 1),
+                reply,
+                explanation,
+                remedy,
+            })
+        };
+        let shared = said("5.1.1 \"no\"\nsecond line");
+        for (index, told) in [(0, true), (1, false)] {
+            status.recipients[index] =
+                Recipient { status: RecipientStatus::Failed, said: Some(shared.clone()), told };
+        }
+        status.recipients[2] =
+            Recipient { status: RecipientStatus::Expired, said: Some(said("busy")), told: false };
+        status.account = Some(AccountId::new("other"));
+        status.warned = true;
         status.last_reply = "550 5.1.1 \"no\"".into();
         let octets = encode_status(sample().id, &status);
         let Record::Status { id, status: read } = decode(&octets).unwrap().0 else { panic!() };
         assert_eq!((id, read), (sample().id, status));
+    }
+
+    #[test]
+    fn wishes_about_notifications_are_kept_and_old_records_have_none() {
+        let old = encode_received(&sample(), true, b"");
+        let text = String::from_utf8_lossy(&old).into_owned();
+        assert!(!["ret", "envid", "dsn"].iter().any(|key| text.contains(key)), "{text}");
+        let request = DsnRequest { ret: "FULL".parse().ok(), envid: "a+20b".parse().ok() };
+        let wish = DsnRecipient { notify: "NEVER".parse().ok(), orcpt: "rfc822;x+2By@z".parse().ok() };
+        let mut received = sample();
+        received.envelope = received.envelope.with_dsn(request, vec![DsnRecipient::default(), wish]);
+        let octets = encode_received(&received, true, b"");
+        let Record::Received { received: read, .. } = decode(&octets).unwrap().0 else { panic!() };
+        assert_eq!(read.envelope, received.envelope);
+        assert!(read.envelope.dsn_recipient(1).notify.is_some());
+    }
+
+    #[test]
+    fn a_wish_that_cannot_be_read_costs_the_wish_alone() {
+        let meta = serde_json::json!({"id": 1, "at": 2, "account": "x", "from": "", "to": ["a@b", "c@d"], "size": 0,
+            "ret": "SOME", "envid": "=", "dsn": [{"notify": "ALWAYS", "orcpt": "rfc822;a@b", "more": 1}]});
+        let Record::Received { received, .. } = decode(&frame(1, &meta, b"")).unwrap().0 else { panic!() };
+        assert_eq!(*received.envelope.dsn(), DsnRequest::default());
+        let first = received.envelope.dsn_recipient(0);
+        assert_eq!((first.notify, first.orcpt.is_some()), (None, true));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Opening the queue: every record read, every message put in exactly one state, every leftover accounted for.
 
 use super::{
-    entry::{Received, RecipientStatus, Status},
+    entry::Received,
     journal::{self, Journal, Place},
+    pace::memory,
     record::Record,
     state::{Item, Phase, State},
+    status::Status,
 };
 use crate::mail::QueueId;
 use std::{
-    collections::{HashMap, HashSet},
     fs::{self, File},
     io,
     os::unix::fs::DirBuilderExt as _,
@@ -86,13 +87,15 @@ fn read(directory: &Path, lock: File) -> io::Result<Opened> {
     let scanned = journal::scan(&journal_directory, &directory.join(QUARANTINE), |record, place| {
         found.take(record, place)
     })?;
-    let mut recovery = Recovery { damaged: scanned.damaged, torn: scanned.torn, ..Recovery::default() };
-    let mut state = State::default();
+    let mut recovery = found.enqueue();
+    (recovery.damaged, recovery.torn) = (scanned.damaged, scanned.torn);
+    let Found { mut state, last_id } = found;
     for (number, octets) in &scanned.segments {
         state.add_segment(*number, *octets);
     }
-    let last_id = found.last_id;
-    found.enter(&mut state, &mut recovery);
+    for (account, pace) in memory::read(directory) {
+        state.lane(&account).pace = pace;
+    }
     recovery.orphans = sweep_content(directory, &state, scanned.damaged > 0)?;
     let journal = Journal::start(&journal_directory, scanned.last)?;
     // Dead segments of the last run go now, while the newest of them still counts as written to.
@@ -102,12 +105,11 @@ fn read(directory: &Path, lock: File) -> io::Result<Opened> {
     Ok(Opened { journal, state, recovery, last_id, lock })
 }
 
-/// What the records say, in whatever order they lie: a departure counts wherever it is, the last status wins.
+/// The index as the records build it, one after the other: only what lives takes memory. A message is `Active` until all
+/// records have been read, unless its last status says otherwise.
 #[derive(Default)]
 struct Found {
-    received: HashMap<QueueId, (Received, bool, Place)>,
-    status: HashMap<QueueId, (Status, Place)>,
-    done: HashSet<QueueId>,
+    state: State,
     last_id: u64,
 }
 
@@ -119,62 +121,52 @@ impl Found {
         };
         self.last_id = self.last_id.max(id.number());
         match record {
-            Record::Received { received, inline } => {
-                self.received.insert(id, (received, inline, place));
-            }
-            Record::Status { status, .. } => {
-                self.status.insert(id, (status, place));
-            }
+            Record::Received { received, inline } => self.received(&received, inline, place),
+            Record::Status { status, .. } => self.status(id, &status, place),
             Record::Done { .. } => {
-                self.done.insert(id);
+                self.state.forget(id);
             }
         }
     }
 
-    fn enter(mut self, state: &mut State, recovery: &mut Recovery) {
-        for (id, (received, inline, place)) in self.received {
-            if self.done.contains(&id) {
-                continue;
-            }
-            let recipients = received.envelope.forward_paths().len();
-            let status = self.status.remove(&id).filter(|(status, _)| status.recipients.len() == recipients);
-            state.occupy(place);
-            if let Some((_, place)) = &status {
-                state.occupy(*place);
-            }
-            let status_place = status.as_ref().map(|(_, place)| *place);
-            let status =
-                status.map_or_else(|| Status::fresh(recipients, received.received_at), |(status, _)| status);
-            let pending = status.recipients.contains(&RecipientStatus::Pending);
-            let phase = match status.failed_at {
-                Some(_) if !pending => Phase::Failed,
-                _ if status.held => Phase::Held,
-                _ => Phase::Waiting,
-            };
-            match phase {
-                Phase::Failed => recovery.failed += 1,
-                _ => recovery.waiting += 1,
-            }
-            if phase == Phase::Waiting {
-                state.lane(&received.account).push_due(status.next_attempt_at, id);
-            }
-            if !inline {
-                state.file_octets += received.size;
-            }
-            let item = Item {
-                account: received.account,
-                received: place,
-                status: status_place,
-                size: received.size,
-                file: !inline,
-                received_at: received.received_at,
-                next_attempt_at: status.next_attempt_at,
-                failed_at: status.failed_at.unwrap_or(0),
-                attempts: status.attempts,
-                phase,
-            };
-            state.items.insert(id, item);
+    /// A receipt that is there already was moved: the later one counts.
+    fn received(&mut self, received: &Received, inline: bool, place: Place) {
+        if let Some(status) = self.state.item(received.id).map(|item| item.status) {
+            self.state.relocate(received.id, place, status);
+            return;
         }
+        let item = Item::received(received, !inline, place, self.state.lane_number(&received.account));
+        self.state.insert(item);
+    }
+
+    /// The last status counts. One without a receipt is a leftover of a message that was moved, and is followed by
+    /// another one.
+    fn status(&mut self, id: QueueId, status: &Status, place: Place) {
+        self.state.restatus(id, place);
+        let account = status.account.as_ref();
+        let lane = account.map(|account| self.state.lane_number(account));
+        self.state.change(id, |item| item.stand(status, lane));
+        if status.is_untold() && self.state.item(id).is_some() {
+            self.state.untold.insert(id);
+        } else {
+            self.state.untold.remove(&id);
+        }
+    }
+
+    /// Puts what is neither held nor failed into its lane.
+    fn enqueue(&mut self) -> Recovery {
+        let mut recovery = Recovery::default();
+        let mut waiting = Vec::new();
+        for item in self.state.items() {
+            match item.phase {
+                Phase::Failed => recovery.failed += 1,
+                Phase::Held => recovery.waiting += 1,
+                Phase::Active | Phase::Waiting => waiting.push(item.id),
+            }
+        }
+        recovery.waiting += waiting.len();
+        waiting.into_iter().for_each(|id| self.state.enqueue(id));
+        recovery
     }
 }
 
@@ -187,7 +179,7 @@ fn sweep_content(directory: &Path, state: &State, damaged: bool) -> io::Result<u
         let entry = entry?;
         let name = entry.file_name();
         let id = name.to_str().and_then(|n| n.strip_suffix(".eml")).and_then(|n| n.parse::<QueueId>().ok());
-        if id.is_some_and(|id| state.items.get(&id).is_some_and(|item| item.file)) {
+        if id.is_some_and(|id| state.item(id).is_some_and(|item| item.file)) {
             continue;
         }
         orphans += 1;

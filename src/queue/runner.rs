@@ -1,15 +1,17 @@
 //! Step 10 of the path: due messages are claimed for their account's lane and carried.
 
 use super::{
-    Queue,
-    entry::{self, Received, Status},
+    Queue, entry,
+    entry::Received,
     lane::{Claim, Fresh},
+    pace::memory,
     read_back::blocking,
     schedule::Millis,
     state::{Phase, State},
+    status::Status,
 };
 use crate::{
-    account::{AccountId, Pacing},
+    account::{AccountId, Delivery, Pacing},
     mail::{ContentSource, QueueId},
     outbound::{Attempt, Outcome, Upstream},
 };
@@ -18,7 +20,10 @@ use std::{
     fs::File,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::Notify;
@@ -39,14 +44,30 @@ impl Carrier for Upstream {
     }
 }
 
-/// Waits are cut into pieces of this length, so that a clock that jumps is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// An account as the queue sees it.
+#[derive(Clone)]
+pub struct Outlet {
+    /// The account.
+    pub account: AccountId,
+    /// How fast it may send.
+    pub pacing: Pacing,
+    /// When a client is told that its message is taken.
+    pub delivery: Delivery,
+    /// Who carries its mail.
+    pub carrier: Arc<dyn Carrier>,
+}
+
+/// How often the lanes' paces are written, where they have changed.
+const REMEMBER: Duration = Duration::from_secs(1);
 
 /// The running half of the lanes.
 pub(super) struct Lanes {
     running: Mutex<HashMap<AccountId, Running>>,
     pub(super) tasks: TaskTracker,
     stop: CancellationToken,
+    /// The paces as they were written last.
+    remembered: Mutex<String>,
+    remembering: AtomicBool,
     /// Keeps other processes out of the queue as long as it is open.
     _lock: File,
 }
@@ -62,6 +83,8 @@ impl Lanes {
             running: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            remembered: Mutex::default(),
+            remembering: AtomicBool::new(false),
             _lock: lock,
         }
     }
@@ -73,9 +96,16 @@ impl Lanes {
         }
     }
 
-    fn carrier(&self, account: &AccountId) -> Option<Arc<dyn Carrier>> {
+    pub(super) fn carrier(&self, account: &AccountId) -> Option<Arc<dyn Carrier>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.get(account).map(|lane| lane.carrier.clone())
+    }
+}
+
+impl Claimed {
+    /// A message whose transaction was started elsewhere.
+    pub(super) fn started(queue: &Queue, account: AccountId, id: QueueId, pacing: Pacing) -> Box<Self> {
+        Box::new(Self { queue: queue.clone(), account, id, pacing, fresh: None, settled: false })
     }
 }
 
@@ -84,7 +114,7 @@ pub(super) struct Claimed {
     queue: Queue,
     pub(super) account: AccountId,
     pub(super) id: QueueId,
-    pacing: Pacing,
+    pub(super) pacing: Pacing,
     fresh: Option<Fresh>,
     pub(super) settled: bool,
 }
@@ -93,9 +123,7 @@ impl Drop for Claimed {
     fn drop(&mut self) {
         if !self.settled {
             let mut state = self.queue.state();
-            let lane = state.lane(&self.account);
-            lane.active = lane.active.saturating_sub(1);
-            lane.brake.forget_probe();
+            state.lane(&self.account).end();
             put_back(&mut state, self.id);
         }
     }
@@ -103,10 +131,21 @@ impl Drop for Claimed {
 
 /// Returns an active message to its lane.
 pub(super) fn put_back(state: &mut State, id: QueueId) {
-    if let Some(item) = state.items.get_mut(&id) {
-        item.phase = Phase::Waiting;
-        let (account, at) = (item.account.clone(), item.next_attempt_at);
-        state.lane(&account).push_due(at, id);
+    if state.item(id).is_some_and(|item| item.phase == Phase::Active) {
+        state.enqueue(id);
+    }
+}
+
+/// A transaction for the recipients at these indexes.
+pub(super) fn attempt_at(received: &Received, tried: &[usize], content: ContentSource) -> Attempt {
+    Attempt {
+        queue_id: received.id,
+        reverse_path: received.envelope.reverse_path().clone(),
+        recipients: entry::paths(&received.envelope, tried),
+        body: received.envelope.body(),
+        smtputf8: received.envelope.smtputf8(),
+        dsn: received.envelope.dsn_of(tried),
+        content,
     }
 }
 
@@ -118,24 +157,28 @@ enum Step {
 
 impl Queue {
     /// Sets which accounts carry mail, how fast and by whom. Mail of all others waits. Call inside a tokio runtime.
-    pub fn configure(&self, carriers: Vec<(AccountId, Pacing, Arc<dyn Carrier>)>) {
+    pub fn configure(&self, outlets: Vec<Outlet>) {
         let lanes = &self.shared.lanes;
+        if !lanes.remembering.swap(true, Ordering::Relaxed) {
+            lanes.tasks.spawn(self.clone().remember_paces());
+        }
         let mut state = self.state();
-        for lane in state.lanes.values_mut() {
+        for lane in state.lanes_mut() {
             lane.pacing = None;
         }
         let mut running = lanes.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|account, lane| {
-            let stays = carriers.iter().any(|(id, ..)| id == account);
+            let stays = outlets.iter().any(|outlet| outlet.account == *account);
             if !stays {
                 // Its task wakes, finds itself gone, and ends.
                 lane.wake.notify_one();
             }
             stays
         });
-        for (account, pacing, carrier) in carriers {
+        for Outlet { account, pacing, delivery, carrier } in outlets {
             let lane = state.lane(&account);
             lane.pacing = Some(pacing);
+            lane.delivery = delivery;
             // What was wrong may have been the configuration.
             lane.brake.reconfigured(self.now());
             match running.get_mut(&account) {
@@ -179,6 +222,30 @@ impl Queue {
         if let Err(error) = self.journal().sync().await {
             tracing::error!(target: "waxseal::queue", %error, "journal not synced at shutdown");
         }
+        self.write_paces().await;
+    }
+
+    async fn remember_paces(self) {
+        let stop = &self.shared.lanes.stop;
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = tokio::time::sleep(REMEMBER) => self.write_paces().await,
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn write_paces(&self) {
+        let text = memory::to_text(self.state().lanes().iter().map(|lane| (&lane.account, &lane.pace)));
+        let remembered = &self.shared.lanes.remembered;
+        if *remembered.lock().unwrap_or_else(PoisonError::into_inner) == text {
+            return;
+        }
+        let (directory, written) = (self.shared.directory.clone(), text.clone());
+        match blocking(move || memory::write(&directory, &written)).await {
+            Ok(()) => *remembered.lock().unwrap_or_else(PoisonError::into_inner) = text,
+            Err(error) => tracing::warn!(target: "waxseal::queue", %error, "pace.json not written"),
+        }
     }
 
     async fn run_lane(self, account: AccountId, wake: Arc<Notify>) {
@@ -188,14 +255,11 @@ impl Queue {
                 Step::Run(claimed) => {
                     self.shared.lanes.tasks.spawn(self.clone().work(account.clone(), claimed));
                 }
-                Step::Wait(until) => {
-                    let wait = Duration::from_millis(until.saturating_sub(self.now())).min(LONGEST_SLEEP);
-                    tokio::select! {
-                        () = wake.notified() => {}
-                        () = tokio::time::sleep(wait) => {}
-                        () = stop.cancelled() => {}
-                    }
-                }
+                Step::Wait(until) => tokio::select! {
+                    () = wake.notified() => {}
+                    () = self.shared.clock.sleep_until(until) => {}
+                    () = stop.cancelled() => {}
+                },
                 Step::Idle => tokio::select! {
                     () = wake.notified() => {}
                     () = stop.cancelled() => {}
@@ -222,9 +286,7 @@ impl Queue {
         };
         let freed = fresh.as_ref().map_or(0, Fresh::in_memory);
         self.shared.memory.fetch_sub(freed, Ordering::Relaxed);
-        if let Some(item) = state.items.get_mut(&id) {
-            item.phase = Phase::Active;
-        }
+        state.change(id, |item| item.phase = Phase::Active);
         let account = account.clone();
         Step::Run(Box::new(Claimed { queue: self.clone(), account, id, pacing, fresh, settled: false }))
     }
@@ -263,15 +325,14 @@ impl Queue {
                 }
             },
         };
-        let tried = status.outstanding(claimed.pacing.max_recipients_per_message);
-        let attempt = Attempt {
-            queue_id: received.id,
-            reverse_path: received.envelope.reverse_path().clone(),
-            recipients: entry::paths(&received.envelope, &tried),
-            body: received.envelope.body(),
-            smtputf8: received.envelope.smtputf8(),
-            content,
-        };
+        let mut tried = status.outstanding(claimed.pacing.max_recipients_per_message);
+        let granted =
+            self.state().lane(&claimed.account).pace.reserve(&claimed.pacing, tried.len(), self.now());
+        if granted == 0 && !tried.is_empty() {
+            return; // The day is full: it goes back to its lane, which waits.
+        }
+        tried.truncate(granted);
+        let attempt = attempt_at(&received, &tried, content);
         let outcome = carrier.deliver(&attempt).await;
         drop(attempt);
         self.settle(claimed, &received, status, &tried, &outcome).await;
@@ -281,7 +342,7 @@ impl Queue {
     async fn load(&self, id: QueueId) -> std::io::Result<(Arc<Received>, Status, ContentSource)> {
         let queue = self.clone();
         blocking(move || {
-            let item = queue.state().items.get(&id).cloned();
+            let item = queue.state().item(id).copied();
             let mut message = queue.read_back(&item.ok_or(std::io::ErrorKind::NotFound)?)?;
             let content = queue.content_of(id, &mut message)?;
             Ok((Arc::new(message.received), message.status, content))
@@ -298,11 +359,7 @@ impl Queue {
         );
         claimed.settled = true;
         let mut state = self.state();
-        let lane = state.lane(&claimed.account);
-        lane.active = lane.active.saturating_sub(1);
-        lane.brake.forget_probe();
-        if let Some(item) = state.items.get_mut(&claimed.id) {
-            item.phase = Phase::Held;
-        }
+        state.lane(&claimed.account).end();
+        state.change(claimed.id, |item| item.phase = Phase::Held);
     }
 }

@@ -2,16 +2,18 @@
 
 use super::{
     Queue,
-    brake::{Brake, Cause},
-    entry::{Next, Received, Status},
+    entry::Received,
     journal::Durability,
+    lane::{Brake, Cause, Lane},
     record,
     runner::{Claimed, put_back},
     schedule::Millis,
-    state::Phase,
+    state::Item,
+    status::{Next, Status},
 };
 use crate::{
-    mail::QueueId,
+    account::{AccountId, Pacing},
+    mail::{QueueId, Reply},
     outbound::{Disposition, LaneEffect, Outcome},
     telemetry::{self, AttemptEvent, MailEvent},
 };
@@ -51,50 +53,35 @@ impl Queue {
         claimed.settled = true;
         let mut state = self.state();
         if let Some(place) = place {
+            state.appended(place);
             state.restatus(claimed.id, place);
         }
-        if let Some(item) = state.items.get_mut(&claimed.id) {
-            item.attempts = status.attempts;
-            item.next_attempt_at = status.next_attempt_at;
-            match next {
-                Next::Done => {}
-                Next::Deferred | Next::Untried => put_back(&mut state, claimed.id),
-                Next::Failed | Next::Expired => {
-                    item.phase = Phase::Failed;
-                    item.failed_at = now;
-                }
-            }
+        state.change(claimed.id, |item| item.stand(&status, None));
+        if status.is_untold() {
+            state.untold.insert(claimed.id);
         }
-        let lane = state.lane(&claimed.account);
-        lane.active = lane.active.saturating_sub(1);
-        let alone = lane.brake != Brake::Open;
-        let changed = lane.brake.after(&outcome.lane, now, fastrand::f64());
-        let cause = lane.brake.cause();
-        if outcome.dispositions.iter().any(|d| matches!(d, Disposition::Delivered(_))) {
-            lane.last_success_at = Some(now);
-        }
-        match (&outcome.trouble, cause) {
-            (_, None) => lane.trouble = None,
-            (Some(trouble), Some(_)) => lane.trouble = Some((trouble.to_string(), trouble.remedy.clone())),
-            (None, Some(_)) => {}
-        }
-        let trouble = lane.trouble.clone().unwrap_or_default();
-        if cause.is_some() {
-            self.shared.memory.fetch_sub(lane.shed(), Ordering::Relaxed);
+        if matches!(next, Next::Deferred | Next::Untried) {
+            put_back(&mut state, claimed.id);
         }
         drop(state);
-        if alone && cause.is_none() {
-            // The probe went through: the other connections may follow.
-            self.shared.lanes.wake(&claimed.account);
-        }
-        match cause {
-            None if changed => telemetry::account_recovered(&claimed.account),
-            Some(cause) if changed => {
-                let state = if cause == Cause::Pause { "held" } else { "failing" };
-                telemetry::account_trouble(&claimed.account, state, &trouble.0, &trouble.1);
+        self.take_in(&claimed.account, &claimed.pacing, tried.len(), outcome);
+    }
+
+    /// Takes into the lane what an attempt at so many recipients said about it.
+    pub(super) fn take_in(&self, account: &AccountId, pacing: &Pacing, tried: usize, outcome: &Outcome) {
+        let news = {
+            let mut state = self.state();
+            let lane = state.lane(account);
+            let news = take_in(lane, pacing, tried, outcome, self.now());
+            if lane.brake.cause().is_some() {
+                self.shared.memory.fetch_sub(lane.shed(), Ordering::Relaxed);
             }
-            _ => {}
+            news
+        };
+        if news.faster {
+            self.shared.lanes.wake(account);
         }
+        news.tell(account);
     }
 
     /// Writes that a message has left, and lets go of what it took.
@@ -107,18 +94,24 @@ impl Queue {
             // It was delivered all the same. The next start will deliver it again, whole, so its content stays.
             Err(error) => {
                 tracing::error!(target: "waxseal::queue", queue_id = %id, %error, "departure not written");
-                self.state().forget(id);
+                self.let_go(id);
             }
         }
     }
 
     /// Takes a message out of the index and off the disk, once its departure is written.
     pub(super) fn discard(&self, id: QueueId) {
-        let item = self.state().forget(id);
-        if item.is_some_and(|item| item.file) {
+        if self.let_go(id).is_some_and(|item| item.file) {
             self.journal().remove_file(self.content_path(id));
         }
         self.remove_dead_segments();
+    }
+
+    /// Takes a message out of the index.
+    fn let_go(&self, id: QueueId) -> Option<Item> {
+        let (item, freed) = self.state().forget(id)?;
+        self.shared.memory.fetch_sub(freed, Ordering::Relaxed);
+        Some(item)
     }
 
     pub(super) fn remove_dead_segments(&self) {
@@ -131,8 +124,62 @@ impl Queue {
     }
 }
 
+/// What an attempt changed about its lane.
+struct News {
+    /// More may go at once from now on.
+    faster: bool,
+    /// The brake closed or opened.
+    changed: bool,
+    cause: Option<Cause>,
+    trouble: (String, String),
+}
+
+impl News {
+    fn tell(&self, account: &AccountId) {
+        match self.cause {
+            None if self.changed => telemetry::account_recovered(account),
+            Some(cause) if self.changed => {
+                let state = if cause == Cause::Pause { "held" } else { "failing" };
+                telemetry::account_trouble(account, state, &self.trouble.0, &self.trouble.1);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn take_in(lane: &mut Lane, pacing: &Pacing, tried: usize, outcome: &Outcome, now: Millis) -> News {
+    lane.active = lane.active.saturating_sub(1);
+    let alone = lane.brake != Brake::Open;
+    let changed = lane.brake.after(&outcome.lane, now, fastrand::f64());
+    let cause = lane.brake.cause();
+    let delivered = outcome.dispositions.iter().filter(|d| matches!(d, Disposition::Delivered(_))).count();
+    lane.pace.refund(tried - delivered.min(tried), now);
+    let mut faster = alone && cause.is_none();
+    if delivered > 0 {
+        lane.last_success_at = Some(now);
+        faster |= lane.pace.went_well(pacing);
+    }
+    let code = outcome.trouble.as_ref().and_then(|trouble| trouble.reply.as_ref()).map(Reply::code);
+    if let (LaneEffect::BackOff, Some(code @ (421 | 432 | 450))) = (&outcome.lane, code) {
+        lane.pace.slow_down(pacing, code != 450, now);
+    }
+    match (&outcome.trouble, cause) {
+        (_, None) => lane.trouble = None,
+        (Some(trouble), Some(_)) => lane.trouble = Some((trouble.to_string(), trouble.remedy.clone())),
+        (None, Some(_)) => {}
+    }
+    News { faster, changed, cause, trouble: lane.trouble.clone().unwrap_or_default() }
+}
+
 /// Writes the events of an attempt: one a kind of outcome.
-fn report(received: &Received, tried: usize, status: &Status, outcome: &Outcome, next: Next, now: Millis) {
+pub(super) fn report(
+    received: &Received,
+    tried: usize,
+    status: &Status,
+    outcome: &Outcome,
+    next: Next,
+    now: Millis,
+) {
     let delay_ms = now.saturating_sub(received.received_at);
     let event = |to, reply: &str, write: fn(&MailEvent<'_>, &AttemptEvent<'_>)| {
         let mail = MailEvent {

@@ -1,17 +1,25 @@
-//! The index of the queue: every message in exactly one place, every segment with what lives in it. No I/O.
+//! The index of the queue: every message in exactly one state, every segment with what lives in it. No I/O.
+//!
+//! A message takes 56 octets here and 16 more while it waits; the rest is read from the journal when it is needed.
 
 use super::{
+    entry::Received,
     journal::{Place, SegmentNumber},
-    lane::Lane,
+    lane::{Lane, SenderClass, Wait, sender_class},
     schedule::Millis,
+    sorted::{Keyed, Sorted},
+    status::Status,
 };
-use crate::{account::AccountId, mail::QueueId};
-use std::collections::{BTreeMap, HashMap};
+use crate::{
+    account::{AccountId, ApplicationId},
+    mail::QueueId,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Where a message is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// In its lane, fresh or due at `next_attempt_at`.
+pub(super) enum Phase {
+    /// In its lane, fresh or due at a time.
     Waiting,
     /// Claimed: a transaction is under way, or its records are being moved.
     Active,
@@ -21,111 +29,294 @@ pub enum Phase {
     Failed,
 }
 
-/// What the index knows of a message; the rest is read from the journal.
-#[derive(Debug, Clone)]
-pub struct Item {
-    /// Its account.
-    pub account: AccountId,
+/// A lane by its place in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct LaneNumber(u32);
+
+/// What the index knows of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item {
+    pub(super) id: QueueId,
     /// Its receipt.
-    pub received: Place,
-    /// Its latest status, where one has been written.
-    pub status: Option<Place>,
+    pub(super) received: Place,
+    /// Its latest status; [`Place::NONE`] where none has been written.
+    pub(super) status: Place,
     /// Octets of content.
-    pub size: u64,
+    pub(super) size: u64,
+    /// When it came while it has not been tried, then when it is due again, and in the end when it failed.
+    pub(super) at: Millis,
+    pub(super) lane: LaneNumber,
+    /// Which senders it takes turns with.
+    pub(super) class: SenderClass,
+    pub(super) phase: Phase,
+    /// Whether a transaction has been tried.
+    pub(super) tried: bool,
     /// Whether the content is in a file of its own.
-    pub file: bool,
-    /// When it came.
-    pub received_at: Millis,
-    /// When it is due.
-    pub next_attempt_at: Millis,
-    /// When it failed, for `keep_failed`.
-    pub failed_at: Millis,
-    /// Transactions tried.
-    pub attempts: u32,
-    /// Where it is.
-    pub phase: Phase,
+    pub(super) file: bool,
+}
+
+impl Keyed for Item {
+    type Key = QueueId;
+    fn key(&self) -> QueueId {
+        self.id
+    }
+}
+
+impl Item {
+    /// A message just received, or found: active until it is put into its lane.
+    pub(super) fn received(received: &Received, file: bool, place: Place, lane: LaneNumber) -> Self {
+        let application = received.application.as_ref().map(ApplicationId::as_str);
+        Self {
+            id: received.id,
+            received: place,
+            status: Place::NONE,
+            size: received.size,
+            at: received.received_at,
+            lane,
+            class: sender_class(application, &received.envelope.reverse_path().to_string()),
+            phase: Phase::Active,
+            tried: false,
+            file,
+        }
+    }
+
+    /// Takes on what a status says, of a message that does not wait; `lane` where it was given to another account.
+    pub(super) fn stand(&mut self, status: &Status, lane: Option<LaneNumber>) {
+        self.tried = status.attempts > 0;
+        self.lane = lane.unwrap_or(self.lane);
+        (self.phase, self.at) = match status.failed_at {
+            Some(at) if !status.is_pending() => (Phase::Failed, at),
+            _ => (
+                if status.held { Phase::Held } else { Phase::Active },
+                if self.tried { status.next_attempt_at } else { self.at },
+            ),
+        };
+    }
+
+    fn wait(&self) -> Wait {
+        if self.tried { Wait::Retry { at: self.at } } else { Wait::Untried { received_at: self.at } }
+    }
+
+    /// Whether one of its records lies in this segment.
+    pub(super) fn is_in(&self, segment: SegmentNumber) -> bool {
+        self.received.segment == segment || self.status.segment == segment
+    }
 }
 
 /// What a segment file holds.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Usage {
+struct Usage {
     /// Octets of the file.
-    pub octets: u64,
+    octets: u64,
     /// Octets of records that are still needed.
-    pub live: u64,
+    live: u64,
 }
 
 /// All of it, under one lock that is never held across I/O.
 #[derive(Debug, Default)]
-pub struct State {
-    /// The messages.
-    pub items: HashMap<QueueId, Item>,
-    /// The lanes, one an account; an account that is gone keeps its lane while it has mail.
-    pub lanes: HashMap<AccountId, Lane>,
+pub(super) struct State {
+    items: Sorted<Item>,
+    /// One an account; an account that is gone keeps its lane while it has mail.
+    lanes: Vec<Lane>,
+    numbers: HashMap<AccountId, LaneNumber>,
     segments: BTreeMap<SegmentNumber, Usage>,
     /// Octets of content files.
-    pub file_octets: u64,
+    file_octets: u64,
+    /// Failed messages by the time they failed.
+    failed: Sorted<(Millis, QueueId)>,
+    /// Messages about which somebody is still to be notified.
+    pub(super) untold: BTreeSet<QueueId>,
 }
 
 impl State {
-    /// The lane of an account.
-    pub fn lane(&mut self, account: &AccountId) -> &mut Lane {
-        if !self.lanes.contains_key(account) {
-            self.lanes.insert(account.clone(), Lane::default());
+    /// The number of an account's lane, which is made where there is none.
+    pub(super) fn lane_number(&mut self, account: &AccountId) -> LaneNumber {
+        if let Some(number) = self.numbers.get(account) {
+            return *number;
         }
-        self.lanes.entry(account.clone()).or_default()
+        let number = LaneNumber(self.lanes.len() as u32);
+        self.lanes.push(Lane::new(account.clone()));
+        self.numbers.insert(account.clone(), number);
+        number
+    }
+
+    /// The lane of an account, which is made where there is none.
+    pub(super) fn lane(&mut self, account: &AccountId) -> &mut Lane {
+        let number = self.lane_number(account);
+        self.lane_mut(number)
+    }
+
+    /// The lane with this number.
+    pub(super) fn lane_at(&self, number: LaneNumber) -> &Lane {
+        &self.lanes[number.0 as usize]
+    }
+
+    fn lane_mut(&mut self, number: LaneNumber) -> &mut Lane {
+        &mut self.lanes[number.0 as usize]
+    }
+
+    /// All lanes.
+    pub(super) fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// All lanes.
+    pub(super) fn lanes_mut(&mut self) -> &mut [Lane] {
+        &mut self.lanes
+    }
+
+    /// One message.
+    pub(super) fn item(&self, id: QueueId) -> Option<&Item> {
+        self.items.get(id)
+    }
+
+    /// All messages, the oldest first.
+    pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter()
+    }
+
+    /// The messages after `id`, the oldest first.
+    pub(super) fn items_after(&self, id: QueueId) -> impl Iterator<Item = &Item> {
+        self.items.after(id)
+    }
+
+    /// Takes a message into the index. A waiting one still has to enter its lane: [`State::enqueue`].
+    pub(super) fn insert(&mut self, item: Item) {
+        self.occupy(item.received);
+        self.occupy(item.status);
+        if item.file {
+            self.file_octets += item.size;
+        }
+        self.count(&item, 1);
+        if let Some(before) = self.items.insert(item) {
+            self.uncount(before);
+        }
+    }
+
+    /// Takes a message out of the index; gives back the octets of memory freed by it too.
+    pub(super) fn forget(&mut self, id: QueueId) -> Option<(Item, u64)> {
+        let item = self.items.remove(id)?;
+        let freed = self.dequeue(&item);
+        self.uncount(item);
+        self.untold.remove(&id);
+        Some((item, freed))
+    }
+
+    fn uncount(&mut self, item: Item) {
+        self.count(&item, -1);
+        self.vacate(item.received);
+        self.vacate(item.status);
+        if item.file {
+            self.file_octets = self.file_octets.saturating_sub(item.size);
+        }
+    }
+
+    /// Changes what is known of a message that does not wait, keeping all sums true. Its id stays.
+    pub(super) fn change(&mut self, id: QueueId, change: impl FnOnce(&mut Item)) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        let before = *item;
+        change(item);
+        item.id = id;
+        let after = *item;
+        self.count(&before, -1);
+        self.count(&after, 1);
+    }
+
+    fn count(&mut self, item: &Item, by: isize) {
+        if item.phase == Phase::Failed {
+            if by > 0 {
+                self.failed.insert((item.at, item.id));
+            } else {
+                self.failed.remove((item.at, item.id));
+            }
+        }
+        let tally = &mut self.lane_mut(item.lane).tally;
+        let count = match item.phase {
+            Phase::Waiting if item.tried => &mut tally.deferred,
+            Phase::Waiting => &mut tally.queued,
+            Phase::Active => &mut tally.active,
+            Phase::Held => &mut tally.held,
+            Phase::Failed => &mut tally.failed,
+        };
+        *count = count.saturating_add_signed(by);
+    }
+
+    /// Puts a message that is on disk into its lane.
+    pub(super) fn enqueue(&mut self, id: QueueId) {
+        self.change(id, |item| item.phase = Phase::Waiting);
+        if let Some(item) = self.items.get(id).copied() {
+            self.lane_mut(item.lane).push(item.class, item.wait(), id);
+        }
+    }
+
+    fn dequeue(&mut self, item: &Item) -> u64 {
+        if item.phase != Phase::Waiting {
+            return 0;
+        }
+        self.lane_mut(item.lane).remove(item.class, item.wait(), item.id)
+    }
+
+    /// Claims a message that is not active, for an operator or for moving it: nobody sends it meanwhile. Gives back
+    /// what it was, and the octets of memory freed.
+    pub(super) fn withdraw(&mut self, id: QueueId) -> Option<(Item, u64)> {
+        let item = *self.items.get(id)?;
+        if item.phase == Phase::Active {
+            return None;
+        }
+        let freed = self.dequeue(&item);
+        self.change(id, |item| item.phase = Phase::Active);
+        Some((item, freed))
     }
 
     /// A segment found at start.
-    pub fn add_segment(&mut self, number: SegmentNumber, octets: u64) {
+    pub(super) fn add_segment(&mut self, number: SegmentNumber, octets: u64) {
         self.segments.entry(number).or_default().octets = octets;
     }
 
-    /// Octets were appended that nobody will need: a record of departure.
-    pub fn appended(&mut self, place: Place) {
-        self.segments.entry(place.segment).or_default().octets += u64::from(place.length);
+    /// Octets were appended.
+    pub(super) fn appended(&mut self, place: Place) {
+        if place != Place::NONE {
+            self.segments.entry(place.segment).or_default().octets += u64::from(place.length);
+        }
     }
 
     /// A record is needed from now on.
-    pub fn occupy(&mut self, place: Place) {
-        self.segments.entry(place.segment).or_default().live += u64::from(place.length);
+    fn occupy(&mut self, place: Place) {
+        if place != Place::NONE {
+            self.segments.entry(place.segment).or_default().live += u64::from(place.length);
+        }
     }
 
     /// A record is not needed any more.
-    pub fn vacate(&mut self, place: Place) {
+    fn vacate(&mut self, place: Place) {
         if let Some(usage) = self.segments.get_mut(&place.segment) {
             usage.live = usage.live.saturating_sub(u64::from(place.length));
         }
     }
 
-    /// A message has a new status record.
-    pub fn restatus(&mut self, id: QueueId, place: Place) {
-        self.appended(place);
-        self.occupy(place);
-        let earlier = self.items.get_mut(&id).and_then(|item| item.status.replace(place));
-        match (earlier, self.items.contains_key(&id)) {
-            (Some(earlier), _) => self.vacate(earlier),
-            (None, true) => {}
-            (None, false) => self.vacate(place),
+    /// A message's receipt, and its status where it has one, lie elsewhere from now on.
+    pub(super) fn relocate(&mut self, id: QueueId, received: Place, status: Place) {
+        let Some(item) = self.items.get_mut(id) else { return };
+        let before =
+            [std::mem::replace(&mut item.received, received), std::mem::replace(&mut item.status, status)];
+        self.occupy(received);
+        self.occupy(status);
+        for place in before {
+            self.vacate(place);
         }
     }
 
-    /// Takes a message out of the index.
-    pub fn forget(&mut self, id: QueueId) -> Option<Item> {
-        let item = self.items.remove(&id)?;
-        self.vacate(item.received);
-        if let Some(status) = item.status {
-            self.vacate(status);
+    /// A message has a new status record. Of a message that has left, it is not needed.
+    pub(super) fn restatus(&mut self, id: QueueId, place: Place) {
+        if let Some(item) = self.items.get(id) {
+            let received = item.received;
+            self.relocate(id, received, place);
         }
-        if item.file {
-            self.file_octets = self.file_octets.saturating_sub(item.size);
-        }
-        Some(item)
     }
 
     /// Takes the oldest segments that nothing lives in out of the index; their files may go. Only from the front: a
     /// record of departure must outlive the receipt that it is about. The newest one stays, it is written to.
-    pub fn dead_segments(&mut self) -> Vec<SegmentNumber> {
+    pub(super) fn dead_segments(&mut self) -> Vec<SegmentNumber> {
         let mut dead = Vec::new();
         while self.segments.len() > 1 {
             match self.segments.first_entry() {
@@ -141,15 +332,20 @@ impl State {
 
     /// The segment to move living records out of: the oldest, once more than half of a journal of more than
     /// `slack` octets is dead.
-    pub fn sparse_segment(&self, slack: u64) -> Option<SegmentNumber> {
+    pub(super) fn sparse_segment(&self, slack: u64) -> Option<SegmentNumber> {
         let (octets, live) =
             self.segments.values().fold((0, 0), |sum, usage| (sum.0 + usage.octets, sum.1 + usage.live));
         let oldest = self.segments.first_key_value().map(|(number, _)| *number);
         if octets > slack + 2 * live && self.segments.len() > 1 { oldest } else { None }
     }
 
+    /// The messages that failed before `limit`, the oldest first.
+    pub(super) fn failed_before(&self, limit: Millis) -> Vec<QueueId> {
+        self.failed.iter().take_while(|(at, _)| *at < limit).map(|(_, id)| *id).collect()
+    }
+
     /// Octets on disk, journal and content files.
-    pub fn octets(&self) -> u64 {
+    pub(super) fn octets(&self) -> u64 {
         self.segments.values().map(|usage| usage.octets).sum::<u64>() + self.file_octets
     }
 }
@@ -162,15 +358,36 @@ mod tests {
         Place { segment, offset: 0, length: 100 }
     }
 
+    fn item(state: &mut State, id: u64, segment: u32) -> Item {
+        Item {
+            id: QueueId::from_number(id),
+            received: place(segment),
+            status: Place::NONE,
+            size: 7,
+            at: id,
+            lane: state.lane_number(&AccountId::new("x")),
+            class: 0,
+            phase: Phase::Active,
+            tried: false,
+            file: true,
+        }
+    }
+
+    #[test]
+    fn an_item_is_as_small_as_promised() {
+        assert_eq!(size_of::<Item>(), 56);
+    }
+
     #[test]
     fn segments_die_from_the_front_only() {
         let mut state = State::default();
         for segment in 1..=3 {
             state.add_segment(segment, 1000);
         }
-        state.occupy(place(1));
+        let item = item(&mut state, 1, 1);
+        state.insert(item);
         assert!(state.dead_segments().is_empty(), "2 is empty, but 1 lives");
-        state.vacate(place(1));
+        state.forget(item.id);
         assert_eq!(state.dead_segments(), [1, 2], "3 is written to");
     }
 
@@ -179,8 +396,34 @@ mod tests {
         let mut state = State::default();
         state.add_segment(1, 1000);
         state.add_segment(2, 10);
-        state.occupy(place(1));
+        let item = item(&mut state, 1, 1);
+        state.insert(item);
         assert_eq!(state.sparse_segment(0), Some(1));
         assert_eq!(state.sparse_segment(10_000), None);
+    }
+
+    #[test]
+    fn the_sums_follow_every_change() {
+        let mut state = State::default();
+        let item = item(&mut state, 1, 1);
+        state.insert(item);
+        let tally = |state: &State| {
+            let t = state.lane_at(item.lane).tally;
+            [t.queued, t.deferred, t.active, t.held, t.failed]
+        };
+        assert_eq!((tally(&state), state.octets()), ([0, 0, 1, 0, 0], 7));
+        state.enqueue(item.id);
+        assert_eq!(tally(&state), [1, 0, 0, 0, 0]);
+        assert_eq!(state.withdraw(item.id).map(|(item, _)| item.phase), Some(Phase::Waiting));
+        assert!(state.withdraw(item.id).is_none(), "it is active");
+        state.change(item.id, |item| item.tried = true);
+        state.enqueue(item.id);
+        assert_eq!(tally(&state), [0, 1, 0, 0, 0]);
+        state.withdraw(item.id);
+        state.change(item.id, |item| (item.phase, item.at) = (Phase::Failed, 50));
+        assert_eq!((tally(&state), state.failed_before(51)), ([0, 0, 0, 0, 1], vec![item.id]));
+        assert!(state.failed_before(50).is_empty());
+        state.forget(item.id);
+        assert_eq!((tally(&state), state.octets(), state.failed_before(51)), ([0; 5], 0, vec![]));
     }
 }

@@ -46,6 +46,8 @@ pub struct SandboxOptions {
     pub pipelining: bool,
     /// Whether SMTPUTF8 is offered.
     pub smtputf8: bool,
+    /// Whether DSN is offered (RFC 3461).
+    pub dsn: bool,
     /// Host names and addresses in the server's certificate.
     pub certificate_names: Vec<String>,
     /// Whether the server's certificate ended yesterday.
@@ -82,6 +84,7 @@ impl Default for SandboxOptions {
             size: 50 * 1024 * 1024,
             pipelining: true,
             smtputf8: true,
+            dsn: false,
             certificate_names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             certificate_expired: false,
             client_id: "sandbox-client".to_owned(),

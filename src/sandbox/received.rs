@@ -12,6 +12,8 @@ pub struct Received {
     pub mail_parameters: String,
     /// The forward-paths that were accepted.
     pub to: Vec<String>,
+    /// The parameters of each RCPT that was accepted, as sent.
+    pub rcpt_parameters: Vec<String>,
     /// The content, after unstuffing.
     pub octets: Vec<u8>,
     /// Who was logged in.

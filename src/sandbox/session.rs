@@ -27,7 +27,7 @@ pub(super) struct Session<S> {
     tls: String,
     identity: Option<Identity>,
     from: Option<(String, String)>,
-    to: Vec<String>,
+    to: Vec<(String, String)>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -98,6 +98,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if options.smtputf8 {
             lines.push("250-SMTPUTF8".to_owned());
+        }
+        if options.dsn {
+            lines.push("250-DSN".to_owned());
         }
         lines.push("250-8BITMIME".to_owned());
         lines.push(format!("250-SIZE {}", options.size));
@@ -194,6 +197,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Some((path, parameters)) = path(rest, "FROM:<") else {
             return self.send("501 5.5.4 MAIL FROM:<address> it is").await;
         };
+        if !self.takes(&parameters, ["RET=", "ENVID="]) {
+            return self.send("555 5.5.4 parameter not offered").await;
+        }
         if self.answer(Point::Mail, "250 2.1.0 sender ok").await? {
             self.from = Some((path, parameters));
         }
@@ -204,13 +210,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.from.is_none() {
             return self.send("503 5.5.1 MAIL comes first").await;
         }
-        let Some((path, _)) = path(rest, "TO:<") else {
+        let Some((path, parameters)) = path(rest, "TO:<") else {
             return self.send("501 5.5.4 RCPT TO:<address> it is").await;
         };
+        if !self.takes(&parameters, ["NOTIFY=", "ORCPT="]) {
+            return self.send("555 5.5.4 parameter not offered").await;
+        }
         if self.answer(Point::Rcpt(Some(path.clone())), "250 2.1.5 recipient ok").await? {
-            self.to.push(path);
+            self.to.push((path, parameters));
         }
         Ok(())
+    }
+
+    /// Whether the parameters of DSN come only where it is offered.
+    fn takes(&self, parameters: &str, of_dsn: [&str; 2]) -> bool {
+        let foreign = |word: &str| of_dsn.iter().any(|keyword| word.starts_with(keyword));
+        self.shared.options.dsn || !parameters.split(' ').any(foreign)
     }
 
     async fn data(&mut self) -> io::Result<()> {
@@ -237,7 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             octets.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
         }
         let (from, mail_parameters) = self.from.take().unwrap_or_default();
-        let to = std::mem::take(&mut self.to);
+        let (to, rcpt_parameters) = std::mem::take(&mut self.to).into_iter().unzip();
         if bare {
             return self.send("550 5.6.0 bare CR or LF in the content").await;
         }
@@ -245,6 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             from,
             mail_parameters,
             to,
+            rcpt_parameters,
             octets,
             user: self.identity.as_ref().map(|identity| identity.user.clone()),
             mechanism: self.identity.as_ref().map(|identity| identity.mechanism.to_owned()),

@@ -1,7 +1,8 @@
 //! The command grammar (RFC 5321 §4.1.1), lenient where old clients need it, total on any octets.
 
 use super::{limits::CLIENT_NAME, replies};
-use crate::mail::{BodyType, ForwardPath, Reply, ReversePath};
+use crate::mail::{BodyType, DsnRecipient, DsnRequest, ForwardPath, Reply, ReversePath};
+use std::str::FromStr;
 
 /// A command as understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum Command {
     /// MAIL.
     Mail(Mail),
     /// RCPT.
-    Rcpt(ForwardPath),
+    Rcpt(Rcpt),
     /// DATA.
     Data,
     /// RSET.
@@ -39,6 +40,17 @@ pub struct Mail {
     pub size: Option<u64>,
     /// `BODY=` (RFC 6152).
     pub body: BodyType,
+    /// `RET=` and `ENVID=` (RFC 3461).
+    pub dsn: DsnRequest,
+}
+
+/// RCPT and its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rcpt {
+    /// Who is to get it.
+    pub forward_path: ForwardPath,
+    /// `NOTIFY=` and `ORCPT=` (RFC 3461).
+    pub dsn: DsnRecipient,
 }
 
 /// Understands one line without its end, or says what to answer in its place.
@@ -84,19 +96,16 @@ fn mail(rest: &[u8]) -> Result<Command, Reply> {
     if reverse_path.mailbox().is_some_and(|m| m.needs_smtputf8()) {
         return Err(replies::needs_smtputf8());
     }
-    let mut mail = Mail { reverse_path, size: None, body: BodyType::SevenBit };
-    for parameter in parameters.split(u8::is_ascii_whitespace).filter(|p| !p.is_empty()) {
-        let (keyword, value) = match memchr::memchr(b'=', parameter) {
-            Some(at) => (&parameter[..at], &parameter[at + 1..]),
-            None => (parameter, &b""[..]),
-        };
-        if keyword.eq_ignore_ascii_case(b"SIZE") {
-            mail.size = Some(size(value).ok_or_else(replies::bad_parameter)?);
-        } else if keyword.eq_ignore_ascii_case(b"BODY") {
-            mail.body = body(value).ok_or_else(replies::bad_parameter)?;
-        } else if !keyword.eq_ignore_ascii_case(b"AUTH") {
+    let mut mail = Mail { reverse_path, size: None, body: BodyType::SevenBit, dsn: DsnRequest::default() };
+    for (keyword, value) in each(parameters) {
+        match keyword.to_ascii_uppercase().as_slice() {
+            b"SIZE" => mail.size = Some(size(value).ok_or_else(replies::bad_parameter)?),
+            b"BODY" => mail.body = body(value).ok_or_else(replies::bad_parameter)?,
+            b"RET" => once(&mut mail.dsn.ret, value)?,
+            b"ENVID" => once(&mut mail.dsn.envid, value)?,
             // AUTH= (RFC 4954 §5) names who wrote the message; it is trusted by nobody and so passed over.
-            return Err(replies::unknown_parameter());
+            b"AUTH" => {}
+            _ => return Err(replies::unknown_parameter()),
         }
     }
     Ok(Command::Mail(mail))
@@ -109,10 +118,34 @@ fn rcpt(rest: &[u8]) -> Result<Command, Reply> {
     if forward_path.needs_smtputf8() {
         return Err(replies::needs_smtputf8());
     }
-    if !parameters.trim_ascii().is_empty() {
-        return Err(replies::unknown_parameter());
+    let mut rcpt = Rcpt { forward_path, dsn: DsnRecipient::default() };
+    for (keyword, value) in each(parameters) {
+        match keyword.to_ascii_uppercase().as_slice() {
+            b"NOTIFY" => once(&mut rcpt.dsn.notify, value)?,
+            b"ORCPT" => once(&mut rcpt.dsn.orcpt, value)?,
+            _ => return Err(replies::unknown_parameter()),
+        }
     }
-    Ok(Command::Rcpt(forward_path))
+    Ok(Command::Rcpt(rcpt))
+}
+
+/// The parameters behind a path, keyword and value; the value is empty where there is none.
+fn each(parameters: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let parameters = parameters.split(u8::is_ascii_whitespace).filter(|parameter| !parameter.is_empty());
+    parameters.map(|parameter| match memchr::memchr(b'=', parameter) {
+        Some(at) => (&parameter[..at], &parameter[at + 1..]),
+        None => (parameter, &b""[..]),
+    })
+}
+
+/// Takes the value of a parameter that may be given once.
+fn once<T: FromStr>(slot: &mut Option<T>, value: &[u8]) -> Result<(), Reply> {
+    let value = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+    match (slot.is_some(), value) {
+        (false, Some(value)) => *slot = Some(value),
+        _ => return Err(replies::bad_parameter()),
+    }
+    Ok(())
 }
 
 fn size(value: &[u8]) -> Option<u64> {

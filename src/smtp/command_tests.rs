@@ -1,4 +1,5 @@
 use super::*;
+use crate::mail::{Notify, Ret};
 use proptest::prelude::*;
 
 #[test]
@@ -71,7 +72,14 @@ fn mail() {
         ("MAIL FROM:<a@b> SIZE=", 501),
         ("MAIL FROM:<a@b> BODY=BINARYMIME", 501),
         ("MAIL FROM:<a@b> SMTPUTF8", 555),
-        ("MAIL FROM:<a@b> RET=HDRS", 555),
+        ("MAIL FROM:<a@b> NOTIFY=NEVER", 555),
+        ("MAIL FROM:<a@b> RET=", 501),
+        ("MAIL FROM:<a@b> RET=BODY", 501),
+        ("MAIL FROM:<a@b> RET=FULL RET=FULL", 501),
+        ("MAIL FROM:<a@b> ENVID", 501),
+        ("MAIL FROM:<a@b> ENVID=a=b", 501),
+        ("MAIL FROM:<a@b> ENVID=a+0Ab", 501),
+        ("MAIL FROM:<a@b> ENVID=a ENVID=b", 501),
     ];
     for (line, code) in bad {
         assert_eq!(read_mail(line), Err(code), "{line:?}");
@@ -89,16 +97,35 @@ fn rcpt() {
         ("RCPT TO:<>", Err(501)),
         ("RCPT TO:<nobody>", Err(501)),
         ("RCPT FROM:<a@b>", Err(501)),
-        ("RCPT TO:<a@b> NOTIFY=NEVER", Err(555)),
+        ("RCPT TO:<a@b> RET=FULL", Err(555)),
+        ("RCPT TO:<a@b> NOTIFY=", Err(501)),
+        ("RCPT TO:<a@b> NOTIFY=NEVER,SUCCESS", Err(501)),
+        ("RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=DELAY", Err(501)),
+        ("RCPT TO:<a@b> ORCPT=a@b", Err(501)),
+        ("RCPT TO:<a@b> ORCPT=rfc822;a@b ORCPT=rfc822;a@b", Err(501)),
     ];
     for (line, wanted) in cases {
         let got = match parse(line.as_bytes()) {
-            Ok(Command::Rcpt(path)) => Ok(path.to_string()),
+            Ok(Command::Rcpt(rcpt)) => Ok(rcpt.forward_path.to_string()),
             Ok(other) => panic!("{line:?} is {other:?}"),
             Err(reply) => Err(reply.code()),
         };
         assert_eq!(got, wanted.map(str::to_owned), "{line:?}");
     }
+}
+
+#[test]
+fn wishes_about_notifications() {
+    let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<a@b> envid=QQ+2B1 SIZE=1 ret=hdrs") else { panic!() };
+    assert_eq!(mail.dsn.ret, Some(Ret::Headers));
+    assert_eq!(mail.dsn.envid.as_ref().map(|id| id.as_str()), Some("QQ+1"));
+    let Ok(Command::Rcpt(rcpt)) = parse(b"RCPT TO:<a@b> NOTIFY=delay,SUCCESS orcpt=rfc822;A+20x@b") else {
+        panic!()
+    };
+    assert_eq!(rcpt.dsn.notify, Some(Notify { success: true, failure: false, delay: true }));
+    assert_eq!(rcpt.dsn.orcpt.as_ref().map(|orcpt| orcpt.address()), Some("A x@b"));
+    let Ok(Command::Rcpt(plain)) = parse(b"RCPT TO:<a@b>") else { panic!() };
+    assert_eq!(plain.dsn, DsnRecipient::default());
 }
 
 proptest! {
@@ -109,7 +136,7 @@ proptest! {
 
     #[test]
     fn the_parser_is_total_behind_a_verb(
-        verb in "(MAIL FROM:|RCPT TO:|EHLO|DATA)[ <\"@\\\\]{0,4}",
+        verb in "(MAIL FROM:|RCPT TO:|MAIL FROM:<> (RET|ENVID)=|RCPT TO:<a@b> (NOTIFY|ORCPT)=(utf-8;)?|EHLO|DATA)[ <\"@\\\\]{0,4}",
         rest in proptest::collection::vec(any::<u8>(), 0..80),
     ) {
         let _ = parse(&[verb.as_bytes(), &rest].concat());

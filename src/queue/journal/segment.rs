@@ -26,6 +26,11 @@ pub struct Place {
     pub length: u32,
 }
 
+impl Place {
+    /// No record: segments count from 1.
+    pub const NONE: Self = Self { segment: 0, offset: 0, length: 0 };
+}
+
 /// The file of a segment.
 pub(super) fn path(directory: &Path, number: SegmentNumber) -> PathBuf {
     directory.join(format!("{number:010}.{EXTENSION}"))

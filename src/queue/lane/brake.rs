@@ -1,7 +1,7 @@
 //! The circuit breaker of an account's lane. Pure: time and chance are arguments.
 
-use super::schedule::{Millis, jittered};
 use crate::outbound::LaneEffect;
+use crate::queue::schedule::{Millis, jittered};
 use std::time::Duration;
 
 /// What closed the brake.

@@ -1,18 +1,19 @@
 //! So many messages in such a time, whichever time of that length one looks at. Pure.
 
-use super::schedule::Millis;
-use crate::account::Rate;
+use crate::{account::Rate, queue::schedule::Millis};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Remembers the last starts, as many as the rate allows.
-#[derive(Debug, Default)]
-pub struct RateWindow {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct RateWindow {
     starts: VecDeque<Millis>,
 }
 
 impl RateWindow {
     /// `Ok` where one more may start now, else the earliest time it may.
-    pub fn ask(&mut self, rate: Option<Rate>, now: Millis) -> Result<(), Millis> {
+    pub(super) fn ask(&mut self, rate: Option<Rate>, now: Millis) -> Result<(), Millis> {
         let Some(rate) = rate else {
             self.starts = VecDeque::new();
             return Ok(());
@@ -29,7 +30,7 @@ impl RateWindow {
     }
 
     /// One has started.
-    pub fn start(&mut self, rate: Option<Rate>, now: Millis) {
+    pub(super) fn start(&mut self, rate: Option<Rate>, now: Millis) {
         if rate.is_some() {
             self.starts.push_back(now);
         }

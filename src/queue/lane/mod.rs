@@ -1,0 +1,267 @@
+//! An account's lane: which of its messages goes next, and whether one may. Pure.
+
+mod brake;
+mod waiting;
+
+pub(super) use brake::{Brake, Cause};
+pub(super) use waiting::{SenderClass, Wait, sender_class};
+
+use super::{entry::Received, pace::Pace, schedule::Millis};
+use crate::{
+    account::{AccountId, Delivery, Pacing},
+    mail::{ContentSource, QueueId},
+};
+use brake::Leave;
+use std::sync::Arc;
+use waiting::{Next, Waiting};
+
+/// What a message in memory takes beside its content, about.
+const OVERHEAD: u64 = 1024;
+
+/// A message just committed, with its content still in memory.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    /// What was received.
+    pub(super) received: Arc<Received>,
+    /// Its content.
+    pub(super) content: ContentSource,
+}
+
+impl Fresh {
+    /// Octets that it keeps in memory.
+    pub(super) fn in_memory(&self) -> u64 {
+        OVERHEAD
+            + match &self.content {
+                ContentSource::Memory(content) => content.octets().len() as u64,
+                ContentSource::File { .. } => 0,
+            }
+    }
+}
+
+/// The answer to a claim.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// This message, handed over in memory.
+    Fresh(Fresh),
+    /// This message, to be read back.
+    Stored(QueueId),
+    /// Nothing before this time.
+    Wait(Millis),
+    /// Nothing until something changes.
+    Nothing,
+}
+
+/// How many of a lane's messages are in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Due, and not tried yet; held where the lane is.
+    pub queued: usize,
+    /// Tried, and to be tried again; held where the lane is.
+    pub deferred: usize,
+    /// A transaction is under way.
+    pub active: usize,
+    /// Held by an operator.
+    pub held: usize,
+    /// Failed, and kept.
+    pub failed: usize,
+}
+
+impl Tally {
+    /// All that is still to be delivered.
+    pub fn outstanding(&self) -> usize {
+        self.queued + self.deferred + self.active + self.held
+    }
+}
+
+/// The messages of one account that wait, and what restrains them.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// The account.
+    pub(super) account: AccountId,
+    /// `None` while no active account of this name is configured.
+    pub(super) pacing: Option<Pacing>,
+    /// When a client is told that its message is taken.
+    pub(super) delivery: Delivery,
+    waiting: Waiting,
+    /// Transactions under way.
+    pub(super) active: usize,
+    /// The circuit breaker.
+    pub(super) brake: Brake,
+    /// What the pacing has used up, and what the provider taught.
+    pub(super) pace: Pace,
+    /// The last trouble, for the operator, and its remedy.
+    pub(super) trouble: Option<(String, String)>,
+    /// When the last message was delivered.
+    pub(super) last_success_at: Option<Millis>,
+    /// Its messages by state.
+    pub(super) tally: Tally,
+}
+
+impl Lane {
+    pub(super) fn new(account: AccountId) -> Self {
+        Self {
+            account,
+            pacing: None,
+            delivery: Delivery::Queue,
+            waiting: Waiting::default(),
+            active: 0,
+            brake: Brake::default(),
+            pace: Pace::default(),
+            trouble: None,
+            last_success_at: None,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Adds a message just committed, if none of its sender's that came before it is on disk.
+    pub(super) fn push_fresh(&mut self, class: SenderClass, fresh: Fresh) -> Result<(), Fresh> {
+        self.waiting.push_fresh(class, fresh)
+    }
+
+    /// Adds a message that is on disk.
+    pub(super) fn push(&mut self, class: SenderClass, wait: Wait, id: QueueId) {
+        self.waiting.push(class, wait, id);
+    }
+
+    /// Whether mail of these senders waits that has not been tried: what comes now goes after it.
+    pub(super) fn has_new(&self, class: SenderClass) -> bool {
+        self.waiting.has_new(class)
+    }
+
+    /// Takes a message out, wherever it waits. Returns the octets of memory freed.
+    pub(super) fn remove(&mut self, class: SenderClass, wait: Wait, id: QueueId) -> u64 {
+        self.waiting.remove(class, wait, id).map_or(0, |fresh| fresh.in_memory())
+    }
+
+    /// Lets go of all content in memory: the messages are read back when their time comes. Returns the octets freed.
+    pub(super) fn shed(&mut self) -> u64 {
+        self.waiting.shed()
+    }
+
+    /// Whether fresh mail goes out soon, so that keeping it in memory is worth it.
+    pub(super) fn flows(&self) -> bool {
+        self.pacing.is_some() && self.brake.cause().is_none()
+    }
+
+    /// Whether its mail is held: no such account, or login or token trouble.
+    pub(super) fn is_held(&self) -> bool {
+        self.pacing.is_none() || self.brake.cause() == Some(Cause::Pause)
+    }
+
+    /// Grants the next message, counting it as active, or says what to wait for.
+    pub(super) fn claim(&mut self, now: Millis) -> Claim {
+        match self.waiting.due() {
+            Some(at) if at <= now => {}
+            Some(at) => return Claim::Wait(at),
+            None => return Claim::Nothing,
+        }
+        if let Err(refusal) = self.start(now) {
+            return refusal;
+        }
+        match self.waiting.take(now) {
+            Some(Next::Fresh(fresh)) => Claim::Fresh(fresh),
+            Some(Next::Stored(id)) => Claim::Stored(id),
+            None => {
+                self.end();
+                Claim::Nothing
+            }
+        }
+    }
+
+    /// Counts a transaction as started, or says what to wait for.
+    pub(super) fn start(&mut self, now: Millis) -> Result<(), Claim> {
+        let Some(pacing) = self.pacing else { return Err(Claim::Nothing) };
+        if self.active >= self.pace.connections(&pacing) {
+            return Err(Claim::Nothing);
+        }
+        self.pace.ask(&pacing, now).map_err(Claim::Wait)?;
+        match self.brake.ask(now) {
+            Leave::Go | Leave::Probe => {}
+            Leave::Wait(until) => return Err(Claim::Wait(until)),
+            Leave::Probing => return Err(Claim::Nothing),
+        }
+        self.pace.start(&pacing, now);
+        self.active += 1;
+        Ok(())
+    }
+
+    /// A transaction that was started has ended without saying anything about the lane.
+    pub(super) fn end(&mut self) {
+        self.active = self.active.saturating_sub(1);
+        self.brake.forget_probe();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbound::LaneEffect;
+
+    fn pacing(max_connections: usize) -> Pacing {
+        Pacing { max_connections, rate_limit: None, daily_recipients: None, max_recipients_per_message: None }
+    }
+
+    fn lane(max_connections: usize) -> Lane {
+        let mut lane = Lane::new(AccountId::new("x"));
+        lane.pacing = Some(pacing(max_connections));
+        lane.brake = Brake::Open;
+        lane
+    }
+
+    fn id(n: u64) -> QueueId {
+        QueueId::from_number(n)
+    }
+
+    const NOW: Wait = Wait::Untried { received_at: 0 };
+
+    #[test]
+    fn never_more_at_once_than_connections() {
+        let mut lane = lane(2);
+        for n in 0..3 {
+            lane.push(0, NOW, id(n));
+        }
+        assert!(matches!(lane.claim(1), Claim::Stored(n) if n == id(0)));
+        assert!(matches!(lane.claim(1), Claim::Stored(n) if n == id(1)));
+        assert!(matches!(lane.claim(1), Claim::Nothing));
+        lane.end();
+        assert!(matches!(lane.claim(1), Claim::Stored(n) if n == id(2)));
+    }
+
+    #[test]
+    fn a_closed_brake_lets_one_probe_through() {
+        let mut lane = lane(5);
+        lane.push(0, NOW, id(1));
+        lane.push(0, NOW, id(2));
+        lane.brake.after(&LaneEffect::Pause, 0, 0.5);
+        assert!(matches!(lane.claim(10), Claim::Wait(30_000)));
+        assert!(matches!(lane.claim(30_000), Claim::Stored(_)));
+        assert!(matches!(lane.claim(30_000), Claim::Nothing));
+    }
+
+    #[test]
+    fn without_an_account_nothing_moves_and_nothing_is_lost() {
+        let mut lane = Lane::new(AccountId::new("gone"));
+        lane.push(0, NOW, id(1));
+        assert!(matches!(lane.claim(1), Claim::Nothing));
+        lane.pacing = Some(pacing(1));
+        assert!(matches!(lane.claim(1), Claim::Stored(_)));
+    }
+
+    #[test]
+    fn mail_that_is_not_due_waits() {
+        let mut lane = lane(1);
+        lane.push(0, Wait::Retry { at: 500 }, id(1));
+        assert!(matches!(lane.claim(499), Claim::Wait(500)));
+        assert!(matches!(lane.claim(500), Claim::Stored(_)));
+    }
+
+    #[test]
+    fn the_day_being_full_holds_mail_over() {
+        let mut lane = lane(1);
+        let limited = Pacing { daily_recipients: Some(2), ..pacing(1) };
+        lane.pacing = Some(limited);
+        lane.push(0, NOW, id(1));
+        assert_eq!(lane.pace.reserve(&limited, 3, 0), 2);
+        assert!(matches!(lane.claim(1), Claim::Wait(at) if at == 25 * 3_600_000));
+    }
+}
