@@ -1,5 +1,6 @@
 //! Builds every part from the configuration and joins them. The only module that knows all others.
 
+mod alerts;
 mod gate;
 mod sockets;
 mod upstreams;
@@ -26,7 +27,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::broadcast};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, broadcast},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upstreams::Upstreams;
 
@@ -93,7 +97,15 @@ impl App {
 
         let (intake, rest) = (CancellationToken::new(), CancellationToken::new());
         let (sessions, tasks) = (TaskTracker::new(), TaskTracker::new());
-        let reload = reload_with(path, live.clone(), queue.clone(), tokens.clone(), upstreams.clone());
+        let reloaded = Arc::new(Notify::new());
+        let reload = reload_with(
+            path,
+            live.clone(),
+            queue.clone(),
+            tokens.clone(),
+            upstreams.clone(),
+            reloaded.clone(),
+        );
         let upstream_of = upstreams.clone();
         let service = Arc::new(Service::new(
             live.clone(),
@@ -111,6 +123,7 @@ impl App {
         }
         tasks.spawn(resume_on_new_tokens(tokens.clone(), queue.clone(), rest.clone()));
         tasks.spawn(oauth::refresher::run(tokens.clone(), rest.clone()));
+        tasks.spawn(alerts::watch(service.clone(), reloaded, rest.clone()));
         tasks.spawn(keep_house(queue.clone(), rest.clone()));
 
         let snapshot = live.get();
@@ -204,9 +217,10 @@ fn reload_with(
     queue: Queue,
     tokens: Tokens,
     upstreams: Arc<Upstreams>,
+    reloaded: Arc<Notify>,
 ) -> admin::Reload {
     Arc::new(move || {
-        let (path, live) = (path.clone(), live.clone());
+        let (path, live, reloaded) = (path.clone(), live.clone(), reloaded.clone());
         let (queue, tokens, upstreams) = (queue.clone(), tokens.clone(), upstreams.clone());
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || read_again(path.as_deref())).await;
@@ -221,6 +235,7 @@ fn reload_with(
             tokens.reconfigure(&config.accounts);
             live.set(Snapshot::new(config));
             upstreams.configure(&live.get());
+            reloaded.notify_one();
             tracing::info!(target: "waxseal::config", "reloaded");
             Ok(std::iter::once("reloaded".to_owned()).chain(kept).collect::<Vec<_>>().join("\n"))
         })

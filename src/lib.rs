@@ -6,6 +6,7 @@ pub mod app;
 pub mod cli;
 
 pub mod admin;
+pub mod alert;
 pub mod inbound;
 
 pub mod queue;

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 10] = [
     &["main"],
     &["cli"],
     &["app"],
-    &["inbound", "admin"],
+    &["inbound", "admin", "alert"],
     &["queue"],
     &["outbound"],
     &["oauth"],
@@ -35,11 +35,14 @@ const EXCEPTIONS: [(&str, &str, &str); 2] = [
 ];
 
 /// What the floors allow and is wrong all the same.
-const FORBIDDEN: [(&str, &str, &str); 12] = [
+const FORBIDDEN: [(&str, &str, &str); 15] = [
     ("inbound", "outbound", "the queue joins them"),
     ("inbound", "oauth", "a client's doings never reach a grant"),
     ("inbound", "store", "a client's doings never reach a grant"),
     ("admin", "store", "tokens are asked of oauth"),
+    ("alert", "oauth", "how accounts stand comes as facts, so that no secret can get into an alert"),
+    ("alert", "store", "how accounts stand comes as facts, so that no secret can get into an alert"),
+    ("alert", "outbound", "alert mail goes through the queue, like all mail"),
     ("cli", "store", "tokens are asked of the daemon, which alone may open its store"),
     ("cli", "queue", "the queue is asked of the daemon, which alone may open it"),
     ("queue", "oauth", "whether a token is to be had is the outbound side's business"),
@@ -54,10 +57,13 @@ const FORBIDDEN: [(&str, &str, &str); 12] = [
 const SANDBOX_USERS: [&str; 1] = ["cli"];
 
 /// No I/O, no clock, no chance: all of these are arguments. A folder stands for all of its files.
-const PURE: [&str; 24] = [
+const PURE: [&str; 27] = [
     "mail/",
     "smtp/",
     "account/",
+    "alert/facts.rs",
+    "alert/notice.rs",
+    "alert/watch.rs",
     "queue/entry.rs",
     "queue/schedule.rs",
     "queue/status.rs",
@@ -124,10 +130,12 @@ const EXITS: [(&str, &str); 3] = [
 ];
 
 /// serde stays at the rim: what is written to disk, to the control socket, or comes from a stranger.
-const RIM: [&str; 12] = [
+const RIM: [&str; 14] = [
     "admin/control.rs",
     "admin/protocol.rs",
     "admin/service.rs",
+    "alert/book.rs",
+    "alert/command.rs",
     "cli/",
     "config/",
     "oauth/answer.rs",

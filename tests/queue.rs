@@ -414,3 +414,39 @@ async fn through_an_account_in_trouble_is_queued_at_once() {
     assert_eq!(order, [first, second]);
     until_empty(&queue).await;
 }
+
+#[tokio::test]
+async fn a_backlog_is_what_waits_and_says_where_pacing_keeps_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (queue, script) = (open(directory.path()), Arc::new(Script::default()));
+    let held = submit(&queue, b"0\r\n", &["b@example.org"]).await;
+    queue.hold(held).await.unwrap();
+    assert_eq!(queue.backlogs(), [], "an operator holds it");
+    let oldest = submit(&queue, b"1\r\n", &["b@example.org"]).await;
+    submit(&queue, b"2\r\n", &["b@example.org"]).await;
+    let backlog = queue.backlogs().remove(0);
+    assert_eq!((backlog.account, backlog.messages, backlog.oldest), (account(), 2, oldest.unix_millis()));
+    assert_eq!((backlog.last_success_at, backlog.paced), (None, false), "nobody carries it yet");
+
+    let pacing = Pacing {
+        max_connections: 1,
+        rate_limit: None,
+        daily_recipients: Some(1),
+        max_recipients_per_message: None,
+    };
+    let carrier: Arc<dyn Carrier> = script.clone();
+    queue.configure(vec![Outlet { account: account(), pacing, delivery: Delivery::Queue, carrier }]);
+    script.attempts(1).await;
+    let paced = async {
+        loop {
+            match queue.backlogs().pop() {
+                Some(backlog) if backlog.messages == 1 && backlog.last_success_at.is_some() => {
+                    return backlog;
+                }
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let backlog = tokio::time::timeout(Duration::from_secs(20), paced).await.expect("one goes");
+    assert!(backlog.paced, "the day is full");
+}

@@ -148,6 +148,19 @@ impl Intake {
         committed.await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())))
     }
 
+    /// As [`Intake::commit`], for a message of our own, which no client waits for: after `Ok` it is on stable storage,
+    /// however its account delivers.
+    pub async fn commit_to_queue(mut self, receipt: Receipt) -> Result<QueueId, CommitError> {
+        let id = self.id;
+        if self.file.is_some() && !self.buffer.is_empty() {
+            self.spill().await?;
+        }
+        let committed = tokio::spawn(async move { self.complete(receipt)?.queued().await });
+        let committed =
+            committed.await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())));
+        committed.map(|_| id)
+    }
+
     fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
         let file = self.file.take();
         let size = file.as_ref().map_or(self.buffer.len() as u64, |file| file.octets);

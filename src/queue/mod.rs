@@ -22,7 +22,7 @@ mod through;
 
 pub use clock::Clock;
 pub use intake::{CommitError, Commitment, Intake, Receipt};
-pub use operator::{LaneView, Listed, OperatorError};
+pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
 pub use runner::{Carrier, DeliverFuture, Outlet};
 

@@ -356,3 +356,55 @@ fn shown(lane: &Lane) -> Tally {
     }
     tally
 }
+
+/// What of an account's mail waits to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneBacklog {
+    /// The account.
+    pub account: AccountId,
+    /// How many messages wait or are under way; at least 1.
+    pub messages: usize,
+    /// About when the oldest of them came.
+    pub oldest: Millis,
+    /// When one was delivered last, since the start.
+    pub last_success_at: Option<Millis>,
+    /// Whether the account's pacing allows nothing more for a minute or longer.
+    pub paced: bool,
+}
+
+impl Queue {
+    /// What waits, by account; mail that failed, or that an operator holds, is not counted.
+    pub fn backlogs(&self) -> Vec<LaneBacklog> {
+        let now = self.now();
+        let mut state = self.state();
+        let waits = |lane: &Lane| lane.tally.queued + lane.tally.deferred + lane.tally.active;
+        let lanes = state.lanes().iter().filter(|lane| waits(lane) > 0).count();
+        let mut oldest = BTreeMap::new();
+        for item in state.items().filter(|item| matches!(item.phase, Phase::Waiting | Phase::Active)) {
+            let account = &state.lane_at(item.lane).account;
+            if !oldest.contains_key(account) {
+                oldest.insert(account.clone(), item.id.unix_millis());
+                // As a rule the first few messages are enough.
+                if oldest.len() >= lanes {
+                    break;
+                }
+            }
+        }
+        let backlog = |lane: &mut Lane| {
+            let until = lane.pacing.and_then(|pacing| lane.pace.ask(&pacing, now).err());
+            Some(LaneBacklog {
+                account: lane.account.clone(),
+                messages: waits(lane),
+                oldest: *oldest.get(&lane.account)?,
+                last_success_at: lane.last_success_at,
+                paced: until.is_some_and(|until| until >= now + 60_000),
+            })
+        };
+        state.lanes_mut().iter_mut().filter_map(backlog).collect()
+    }
+
+    /// Octets that are free on the queue's disk; `u64::MAX` where the system does not say.
+    pub fn free_octets(&self) -> u64 {
+        self.shared.space.free()
+    }
+}
