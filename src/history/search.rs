@@ -21,6 +21,8 @@ use std::{
 
 /// A message has at most so many events in an answer: the latest ones, and its receipt.
 const EVENTS: usize = 1000;
+/// All messages of an answer have about so many together.
+const EVENTS_IN_ALL: usize = 20_000;
 
 /// What a search came to.
 #[derive(Debug, Default)]
@@ -145,12 +147,15 @@ impl Search<'_> {
 /// Events of some messages, gathered from the last to the first.
 struct Collected {
     messages: BTreeMap<Vec<u8>, Traced>,
+    /// Events a message.
+    most: usize,
 }
 
 impl Collected {
     fn new(ids: &[QueueId]) -> Self {
         let empty = |id: &QueueId| Traced { id: *id, events: Vec::new(), left_out: 0 };
-        Self { messages: ids.iter().map(|id| (id.to_string().into_bytes(), empty(id))).collect() }
+        let most = (EVENTS_IN_ALL / ids.len().max(1)).clamp(1, EVENTS);
+        Self { messages: ids.iter().map(|id| (id.to_string().into_bytes(), empty(id))).collect(), most }
     }
 
     fn take(&mut self, line: &[u8]) -> ControlFlow<()> {
@@ -159,7 +164,7 @@ impl Collected {
             && let Some(event) = Event::read(line)
             && let Some(message) = self.messages.get_mut(event.id.to_string().as_bytes())
         {
-            if message.events.len() < EVENTS || event.event == What::Received {
+            if message.events.len() < self.most || event.event == What::Received {
                 message.events.push(event);
             } else {
                 message.left_out += 1;
