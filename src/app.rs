@@ -9,6 +9,7 @@ use crate::{
     account::token::TokenState,
     admin::{self, Health, Service},
     config::{Config, LiveConfig, Snapshot, load_from_process_env},
+    history::History,
     inbound::Admission,
     oauth::{self, Tokens},
     queue::Queue,
@@ -82,7 +83,8 @@ impl App {
             )
         })?;
         // The queue's lock keeps a second daemon out before anything of the first is touched.
-        let (queue, recovery) = Queue::open(&state_dir.join("queue"), config.queue.clone())?;
+        let history = History::open(&state_dir.join("history"), config.history.keep)?;
+        let (queue, recovery) = Queue::open(&state_dir.join("queue"), config.queue.clone(), history)?;
         tracing::info!(
             target: "waxseal::queue",
             waiting = recovery.waiting, failed = recovery.failed, damaged = recovery.damaged,
@@ -232,6 +234,7 @@ fn reload_with(
                 tracing::warn!(target: "waxseal::config", "{warning}");
             }
             queue.set_settings(config.queue.clone());
+            queue.history().set_keep(config.history.keep);
             tokens.reconfigure(&config.accounts);
             live.set(Snapshot::new(config));
             upstreams.configure(&live.get());

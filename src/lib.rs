@@ -16,6 +16,7 @@ pub mod outbound;
 pub mod oauth;
 
 pub mod config;
+pub mod history;
 pub mod store;
 
 pub mod account;

@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 10] = [
     &["queue"],
     &["outbound"],
     &["oauth"],
-    &["config", "store"],
+    &["config", "store", "history"],
     &["smtp", "account"],
     &["mail", "telemetry"],
 ];
@@ -51,19 +51,25 @@ const FORBIDDEN: [(&str, &str, &str); 15] = [
     ("outbound", "config", "an Upstream is made from values of account"),
     ("oauth", "config", "accounts come as values of account"),
     ("mail", "telemetry", "pure: what is logged is decided above"),
+    ("inbound", "history", "the queue tells what became of a message"),
+    ("outbound", "history", "the queue tells what became of a message"),
+    ("oauth", "history", "no grant has a history, and no history a grant"),
 ];
 
 /// The sandbox stands beside the house: a provider in a box.
 const SANDBOX_USERS: [&str; 1] = ["cli"];
 
 /// No I/O, no clock, no chance: all of these are arguments. A folder stands for all of its files.
-const PURE: [&str; 27] = [
+const PURE: [&str; 31] = [
     "mail/",
     "smtp/",
     "account/",
     "alert/facts.rs",
     "alert/notice.rs",
     "alert/watch.rs",
+    "history/event.rs",
+    "history/ledger.rs",
+    "history/query.rs",
     "queue/entry.rs",
     "queue/schedule.rs",
     "queue/status.rs",
@@ -78,6 +84,7 @@ const PURE: [&str; 27] = [
     "queue/record.rs",
     "queue/record/status.rs",
     "queue/state.rs",
+    "queue/told.rs",
     "outbound/classify.rs",
     "outbound/wording.rs",
     "outbound/encode.rs",
@@ -130,7 +137,7 @@ const EXITS: [(&str, &str); 3] = [
 ];
 
 /// serde stays at the rim: what is written to disk, to the control socket, or comes from a stranger.
-const RIM: [&str; 14] = [
+const RIM: [&str; 15] = [
     "admin/control.rs",
     "admin/protocol.rs",
     "admin/service.rs",
@@ -138,6 +145,7 @@ const RIM: [&str; 14] = [
     "alert/command.rs",
     "cli/",
     "config/",
+    "history/event.rs",
     "oauth/answer.rs",
     "outbound/auth.rs",
     "queue/pace/",
@@ -148,8 +156,9 @@ const RIM: [&str; 14] = [
 ];
 
 /// Threads that we start, and why tokio's do not do.
-const THREADS: [(&str, &str); 2] = [
+const THREADS: [(&str, &str); 3] = [
     ("cli/account.rs", "waits for an address pasted into standard input, which cannot be called off"),
+    ("history/mod.rs", "the one writer of the history, which waits for the disk in mail's place"),
     ("queue/journal/writer.rs", "the one writer of the journal, which waits for the disk all day"),
 ];
 

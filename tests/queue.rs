@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use waxseal::{
     account::{AccountId, Delivery, Pacing},
     config::{Bounce, QueueSettings},
+    history::History,
     mail::{BodyType, ContentSource, EnhancedCode, Envelope, ForwardPath, QueueId, Reply, ReversePath},
     outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble},
-    queue::{Carrier, Commitment, DeliverFuture, Outlet, Queue, Receipt},
+    queue::{Carrier, Commitment, DeliverFuture, OpenError, Outlet, Queue, Receipt, Recovery},
 };
 
 /// Answers attempts from a script, then with 250 for everybody, and keeps what it was given.
@@ -101,7 +102,13 @@ fn settings() -> QueueSettings {
 }
 
 fn open(directory: &std::path::Path) -> Queue {
-    Queue::open(directory, settings()).unwrap().0
+    open_with(directory, settings()).unwrap().0
+}
+
+/// The queue in a directory, and its history in the same one.
+fn open_with(directory: &std::path::Path, settings: QueueSettings) -> Result<(Queue, Recovery), OpenError> {
+    let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
+    Queue::open(directory, settings, history)
 }
 
 fn account() -> AccountId {
@@ -164,7 +171,7 @@ async fn a_message_goes_through_and_leaves_nothing() {
     until_empty(&queue).await;
     queue.shutdown(Duration::from_secs(5)).await;
     drop(queue);
-    let (queue, recovery) = Queue::open(directory.path(), settings()).unwrap();
+    let (queue, recovery) = open_with(directory.path(), settings()).unwrap();
     assert_eq!((recovery.waiting, recovery.orphans, recovery.damaged), (0, 0, 0));
     drop(queue);
 }
@@ -181,7 +188,7 @@ async fn what_was_acknowledged_survives_a_restart() {
         let mut begun = queue.begin();
         begun.write(&large).await.unwrap();
     }
-    let (queue, recovery) = Queue::open(directory.path(), settings()).unwrap();
+    let (queue, recovery) = open_with(directory.path(), settings()).unwrap();
     assert_eq!((recovery.waiting, recovery.orphans), (2, 0));
     let script = Arc::new(Script::default());
     carry_by(&queue, &script);
@@ -300,7 +307,7 @@ async fn a_full_queue_has_no_room() {
 async fn a_second_daemon_is_kept_out() {
     let directory = tempfile::tempdir().unwrap();
     let _queue = open(directory.path());
-    let error = Queue::open(directory.path(), settings()).unwrap_err();
+    let error = open_with(directory.path(), settings()).unwrap_err();
     assert!(error.to_string().contains("in use by another waxseal"), "{error}");
 }
 
@@ -373,7 +380,7 @@ impl Carrier for Slow {
 async fn through_past_its_time_is_durable_before_the_answer_and_not_sent_again() {
     let directory = tempfile::tempdir().unwrap();
     let settings = QueueSettings { through_timeout: Duration::from_millis(20), ..settings() };
-    let (queue, _) = Queue::open(directory.path(), settings.clone()).unwrap();
+    let (queue, _) = open_with(directory.path(), settings.clone()).unwrap();
     let slow = Arc::new(Slow::default());
     carry(&queue, Delivery::Through, slow.clone());
     let large = b"0123456789abcdef\r\n".repeat(20_000);

@@ -14,6 +14,7 @@ use support::{House, Provider, client::message, run, waxseal};
 use waxseal::{
     account::AccountId,
     config::{Bounce, QueueSettings},
+    history::History,
     mail::{BodyType, Envelope, ForwardPath, ReversePath},
     queue::{Queue, Receipt},
     sandbox::SandboxOptions,
@@ -138,7 +139,8 @@ fn fill(house: &House, messages: usize) -> Duration {
     let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (queue, _) = Queue::open(&house.state().join("queue"), settings).unwrap();
+        let history = History::open(&house.state().join("history"), Duration::from_secs(86_400)).unwrap();
+        let (queue, _) = Queue::open(&house.state().join("queue"), settings, history).unwrap();
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 let (queue, content) = (queue.clone(), content.clone());

@@ -5,11 +5,11 @@ use super::{
     entry::Received,
     journal::{Durability, Place},
     read_back::blocking,
-    record,
+    record, told,
 };
 use crate::{
     account::{AccountId, ApplicationId},
-    mail::{Content, ContentSource, Envelope, QueueId, Reply},
+    mail::{Content, ContentSource, Envelope, QueueId, Reply, trace::HeaderScan},
     telemetry,
 };
 use bytes::Bytes;
@@ -72,6 +72,8 @@ pub struct Intake {
     id: QueueId,
     buffer: Vec<u8>,
     file: Option<ContentFile>,
+    /// The message's own name, once its first octets have gone to a file.
+    message_id: Option<String>,
 }
 
 /// The file of a large content while it is written.
@@ -93,7 +95,7 @@ impl Drop for ContentFile {
 
 impl Intake {
     pub(super) fn new(queue: Queue, id: QueueId) -> Self {
-        Self { queue, id, buffer: Vec::new(), file: None }
+        Self { queue, id, buffer: Vec::new(), file: None, message_id: None }
     }
 
     /// The id that the message will have.
@@ -114,6 +116,7 @@ impl Intake {
         let mut content = match self.file.take() {
             Some(content) => content,
             None => {
+                self.message_id = message_id(&buffer);
                 ContentFile { path: self.queue.content_path(self.id), file: None, octets: 0, kept: false }
             }
         };
@@ -163,6 +166,7 @@ impl Intake {
 
     fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
         let file = self.file.take();
+        let message_id = if file.is_some() { self.message_id.take() } else { message_id(&self.buffer) };
         let size = file.as_ref().map_or(self.buffer.len() as u64, |file| file.octets);
         let received = Received {
             id: self.id,
@@ -171,6 +175,7 @@ impl Intake {
             application: receipt.application,
             envelope: receipt.envelope,
             size,
+            message_id,
         };
         let source = match &file {
             Some(file) => ContentSource::File { path: file.path.clone(), octets: size },
@@ -183,6 +188,13 @@ impl Intake {
     }
 }
 
+/// The name that a message has in its header section, if it stands in these first octets.
+fn message_id(content: &[u8]) -> Option<String> {
+    let mut scan = HeaderScan::default();
+    scan.advance(content);
+    scan.message_id()
+}
+
 /// A message that is complete and not yet durable. Dropped, it leaves nothing behind.
 pub(super) struct Whole {
     pub(super) queue: Queue,
@@ -192,7 +204,7 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Steps 8: the message is on stable storage when this returns `Ok`, and where its record lies.
+    /// Step 8: the message is on stable storage when this returns `Ok`, and where its record lies.
     pub(super) async fn make_durable(mut self) -> Result<Place, CommitError> {
         if let Some(file) = self.file.as_mut().and_then(|content| content.file.take()) {
             let directory = self.queue.content_directory();
@@ -206,6 +218,7 @@ impl Whole {
             ContentSource::Memory(content) => record::encode_received(&self.received, true, content.octets()),
             ContentSource::File { .. } => record::encode_received(&self.received, false, &[]),
         };
+        let telling = self.queue.history().prepare(&[told::received(&self.received)]);
         let appended = self.queue.journal().append(octets, Durability::Synced).await;
         let place = appended.inspect_err(|error| {
             let queue_id = self.received.id;
@@ -214,6 +227,7 @@ impl Whole {
         if let Some(content) = &mut self.file {
             content.kept = true;
         }
+        telling.tell();
         self.tell();
         Ok(place)
     }

@@ -19,6 +19,7 @@ mod space;
 mod state;
 pub mod status;
 mod through;
+mod told;
 
 pub use clock::Clock;
 pub use intake::{CommitError, Commitment, Intake, Receipt};
@@ -28,6 +29,7 @@ pub use runner::{Carrier, DeliverFuture, Outlet};
 
 use crate::{
     config::QueueSettings,
+    history::History,
     mail::{ContentSource, QueueId},
 };
 use entry::Received;
@@ -59,6 +61,7 @@ pub struct Queue {
 struct Shared {
     directory: PathBuf,
     clock: Clock,
+    history: History,
     journal: Journal,
     state: Mutex<State>,
     settings: RwLock<(QueueSettings, Schedule)>,
@@ -76,12 +79,17 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// Opens the queue under `directory`, reading what an earlier run left there. Blocks on the disk.
+    /// Opens the queue under `directory`, reading what an earlier run left there, and telling `history` what that run
+    /// may have left out. Blocks on the disk.
     ///
     /// # Errors
     /// Where the directory cannot be made, locked, read or written.
-    pub fn open(directory: &Path, settings: QueueSettings) -> Result<(Self, Recovery), OpenError> {
-        Self::open_with(directory, settings, Clock::System)
+    pub fn open(
+        directory: &Path,
+        settings: QueueSettings,
+        history: History,
+    ) -> Result<(Self, Recovery), OpenError> {
+        Self::open_with(directory, settings, history, Clock::System)
     }
 
     /// Opens the queue with a clock of the caller's.
@@ -91,13 +99,15 @@ impl Queue {
     pub fn open_with(
         directory: &Path,
         settings: QueueSettings,
+        history: History,
         clock: Clock,
     ) -> Result<(Self, Recovery), OpenError> {
-        let opened = recovery::open(directory)?;
+        let opened = recovery::open(directory, &history)?;
         let schedule = Schedule::new(settings.retry.clone(), settings.expire);
         let shared = Shared {
             directory: directory.to_owned(),
             clock,
+            history,
             journal: opened.journal,
             state: Mutex::new(opened.state),
             settings: RwLock::new((settings, schedule)),
@@ -174,6 +184,11 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it is kept what became of every message.
+    pub fn history(&self) -> &History {
+        &self.shared.history
     }
 
     fn journal(&self) -> &Journal {

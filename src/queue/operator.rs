@@ -10,9 +10,13 @@ use super::{
     schedule::Millis,
     state::{Item, Phase},
     status::{RecipientStatus, Status},
+    told,
 };
-use crate::{account::AccountId, mail::QueueId};
+use crate::{account::AccountId, history::What, mail::QueueId};
 use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+/// Who did it, in the history.
+const BY_OPERATOR: &str = "by an operator";
 
 /// One message in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,7 +219,7 @@ impl Queue {
     /// # Errors
     /// See [`OperatorError`].
     pub async fn retry(&self, id: QueueId) -> Result<(), OperatorError> {
-        self.change(id, |_, status, now| {
+        self.change(id, What::Retried, |_, status, now| {
             if status.failed_at.is_some() {
                 status.revive(now);
             }
@@ -229,7 +233,7 @@ impl Queue {
     /// # Errors
     /// See [`OperatorError`].
     pub async fn hold(&self, id: QueueId) -> Result<(), OperatorError> {
-        self.change(id, |_, status, _| status.held = true).await
+        self.change(id, What::Held, |_, status, _| status.held = true).await
     }
 
     /// Lets a held message go, through the account that `route` gives for it now; where it gives none, through the one
@@ -242,7 +246,7 @@ impl Queue {
         id: QueueId,
         route: impl FnOnce(&Received) -> Option<AccountId>,
     ) -> Result<(), OperatorError> {
-        self.change(id, |received, status, now| {
+        self.change(id, What::Released, |received, status, now| {
             status.held = false;
             status.next_attempt_at = now;
             if let Some(account) = route(received) {
@@ -258,9 +262,10 @@ impl Queue {
     /// See [`OperatorError`].
     pub async fn remove(&self, id: QueueId) -> Result<(), OperatorError> {
         let item = self.take(id)?;
-        match self.journal().append(record::encode_done(id), Durability::Synced).await {
-            Ok(place) => {
-                self.state().appended(place);
+        let account = self.state().lane_at(item.lane).account.clone();
+        let event = told::done_to(id, &account, What::Removed, BY_OPERATOR, self.now());
+        match self.write_departure(id, &[event], Durability::Synced).await {
+            Ok(()) => {
                 self.discard(id);
                 tracing::info!(target: "waxseal::queue", queue_id = %id, "removed by an operator");
                 Ok(())
@@ -301,14 +306,21 @@ impl Queue {
     async fn change(
         &self,
         id: QueueId,
+        what: What,
         change: impl FnOnce(&Received, &mut Status, Millis),
     ) -> Result<(), OperatorError> {
         let item = self.take(id)?;
         let written = async {
             let queue = self.clone();
             let ReadBack { received, mut status, .. } = blocking(move || queue.read_back(&item)).await?;
-            change(&received, &mut status, self.now());
-            let place = self.journal().append(record::encode_status(id, &status), Durability::Synced).await?;
+            let now = self.now();
+            change(&received, &mut status, now);
+            let account = status.account.as_ref().unwrap_or(&received.account);
+            let events = [told::done_to(id, account, what, BY_OPERATOR, now)];
+            let telling = self.history().prepare(&events);
+            let octets = record::encode_status(id, &status, &events);
+            let place = self.journal().append(octets, Durability::Synced).await?;
+            telling.tell();
             Ok::<_, std::io::Error>((received, status, place))
         }
         .await;

@@ -7,8 +7,9 @@ use super::{
     record::Record,
     state::{Item, Phase, State},
     status::Status,
+    told,
 };
-use crate::mail::QueueId;
+use crate::{history::History, mail::QueueId};
 use std::{
     fs::{self, File},
     io,
@@ -66,7 +67,7 @@ pub(super) fn content_path(directory: &Path, id: QueueId) -> PathBuf {
     directory.join(CONTENT).join(format!("{id}.eml"))
 }
 
-pub(super) fn open(directory: &Path) -> Result<Opened, OpenError> {
+pub(super) fn open(directory: &Path, history: &History) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::Io { directory: directory.to_owned(), source };
     for part in [JOURNAL, CONTENT] {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory.join(part)).map_err(failed)?;
@@ -78,13 +79,14 @@ pub(super) fn open(directory: &Path) -> Result<Opened, OpenError> {
         Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked(directory.to_owned())),
         Err(error) => return Err(failed(error.into())),
     }
-    read(directory, lock).map_err(failed)
+    read(directory, lock, history).map_err(failed)
 }
 
-fn read(directory: &Path, lock: File) -> io::Result<Opened> {
+fn read(directory: &Path, lock: File, history: &History) -> io::Result<Opened> {
     let journal_directory = directory.join(JOURNAL);
     let mut found = Found::default();
     let scanned = journal::scan(&journal_directory, &directory.join(QUARANTINE), |record, place| {
+        told::by(&record, history.recalls_from()).iter().for_each(|event| history.recall(event));
         found.take(record, place)
     })?;
     let mut recovery = found.enqueue();
@@ -99,6 +101,7 @@ fn read(directory: &Path, lock: File) -> io::Result<Opened> {
     recovery.orphans = sweep_content(directory, &state, scanned.damaged > 0)?;
     let journal = Journal::start(&journal_directory, scanned.last)?;
     // Dead segments of the last run go now, while the newest of them still counts as written to.
+    history.sync_blocking();
     for number in state.dead_segments() {
         journal.remove_segment(number)?;
     }
@@ -117,7 +120,7 @@ impl Found {
     fn take(&mut self, record: Record, place: Place) {
         let id = match &record {
             Record::Received { received, .. } => received.id,
-            Record::Status { id, .. } | Record::Done { id } => *id,
+            Record::Status { id, .. } | Record::Done { id, .. } => *id,
         };
         self.last_id = self.last_id.max(id.number());
         match record {

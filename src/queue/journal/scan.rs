@@ -93,14 +93,14 @@ mod tests {
         let mut octets = fs::read(&path).unwrap();
         let mut starts = vec![header as usize];
         for n in 1..=3 {
-            octets.extend(record::encode_done(QueueId::from_number(n)));
+            octets.extend(record::encode_done(QueueId::from_number(n), &[]));
             starts.push(octets.len());
         }
         edit(&mut octets, &starts);
         fs::write(&path, octets).unwrap();
         let mut seen = Vec::new();
         let scanned = scan(directory.path(), &directory.path().join("quarantine"), |record, _| {
-            let Record::Done { id } = record else { panic!() };
+            let Record::Done { id, .. } = record else { panic!() };
             seen.push(id.number());
         });
         (seen, scanned.unwrap())

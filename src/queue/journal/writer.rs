@@ -279,10 +279,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let journal = Journal::start(directory.path(), 0).unwrap();
         for n in 0..10u32 {
-            let octets = record::encode_done(QueueId::new(9, n));
+            let octets = record::encode_done(QueueId::new(9, n), &[]);
             let durability = if n % 2 == 0 { Durability::Synced } else { Durability::Written };
             let place = journal.append(octets, durability).await.unwrap();
-            let (Record::Done { id }, _) = journal.read(place).unwrap() else { panic!() };
+            let (Record::Done { id, .. }, _) = journal.read(place).unwrap() else { panic!() };
             assert_eq!(id, QueueId::new(9, n));
         }
     }
@@ -293,7 +293,7 @@ mod tests {
         let content = directory.path().join("content");
         fs::write(&content, "x").unwrap();
         let journal = Journal::start(directory.path(), 0).unwrap();
-        journal.append(record::encode_done(QueueId::new(1, 1)), Durability::Written).await.unwrap();
+        journal.append(record::encode_done(QueueId::new(1, 1), &[]), Durability::Written).await.unwrap();
         journal.remove_file(content.clone());
         journal.sync().await.unwrap();
         drop(journal);
@@ -309,7 +309,7 @@ mod tests {
         let mut refused = None;
         for _ in 0..2 {
             let (answer, mut answered) = oneshot::channel();
-            let octets = record::encode_done(QueueId::new(1, 1));
+            let octets = record::encode_done(QueueId::new(1, 1), &[]);
             let offset = writer.length;
             let place = Place { segment: writer.number, offset, length: octets.len() as u32 };
             let mut buffer = octets;
