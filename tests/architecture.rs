@@ -35,7 +35,7 @@ const EXCEPTIONS: [(&str, &str, &str); 2] = [
 ];
 
 /// What the floors allow and is wrong all the same.
-const FORBIDDEN: [(&str, &str, &str); 15] = [
+const FORBIDDEN: [(&str, &str, &str); 18] = [
     ("inbound", "outbound", "the queue joins them"),
     ("inbound", "oauth", "a client's doings never reach a grant"),
     ("inbound", "store", "a client's doings never reach a grant"),
