@@ -119,7 +119,7 @@ fn carry(queue: &Queue, delivery: Delivery, outcomes: Vec<Outcome>) {
         max_recipients_per_message: None,
     };
     let carrier = Arc::new(Script(Mutex::new(outcomes.into())));
-    queue.configure(vec![Outlet { account: account(), pacing, delivery, carrier }]);
+    queue.configure(vec![Outlet { account: account(), pacing, delivery, address: None, carrier }]);
 }
 
 async fn submit(queue: &Queue, content: &[u8]) -> Commitment {

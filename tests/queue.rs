@@ -126,7 +126,7 @@ fn carry(queue: &Queue, delivery: Delivery, carrier: Arc<dyn Carrier>) {
         daily_recipients: None,
         max_recipients_per_message: None,
     };
-    queue.configure(vec![Outlet { account: account(), pacing, delivery, carrier }]);
+    queue.configure(vec![Outlet { account: account(), pacing, delivery, address: None, carrier }]);
 }
 
 async fn submit(queue: &Queue, content: &[u8], to: &[&str]) -> QueueId {
@@ -442,7 +442,13 @@ async fn a_backlog_is_what_waits_and_says_where_pacing_keeps_it() {
         max_recipients_per_message: None,
     };
     let carrier: Arc<dyn Carrier> = script.clone();
-    queue.configure(vec![Outlet { account: account(), pacing, delivery: Delivery::Queue, carrier }]);
+    queue.configure(vec![Outlet {
+        account: account(),
+        pacing,
+        delivery: Delivery::Queue,
+        address: None,
+        carrier,
+    }]);
     script.attempts(1).await;
     let paced = async {
         loop {

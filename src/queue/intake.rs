@@ -74,6 +74,8 @@ pub struct Intake {
     file: Option<ContentFile>,
     /// The message's own name, once its first octets have gone to a file.
     message_id: Option<String>,
+    /// Whether it is a notification of our own.
+    notification: bool,
 }
 
 /// The file of a large content while it is written.
@@ -95,7 +97,7 @@ impl Drop for ContentFile {
 
 impl Intake {
     pub(super) fn new(queue: Queue, id: QueueId) -> Self {
-        Self { queue, id, buffer: Vec::new(), file: None, message_id: None }
+        Self { queue, id, buffer: Vec::new(), file: None, message_id: None, notification: false }
     }
 
     /// The id that the message will have.
@@ -164,6 +166,12 @@ impl Intake {
         committed.map(|_| id)
     }
 
+    /// As [`Intake::commit_to_queue`], for a notification of our own.
+    pub(super) async fn commit_notification(mut self, receipt: Receipt) -> Result<QueueId, CommitError> {
+        self.notification = true;
+        self.commit_to_queue(receipt).await
+    }
+
     fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
         let file = self.file.take();
         let message_id = if file.is_some() { self.message_id.take() } else { message_id(&self.buffer) };
@@ -176,6 +184,7 @@ impl Intake {
             envelope: receipt.envelope,
             size,
             message_id,
+            notification: self.notification,
         };
         let source = match &file {
             Some(file) => ContentSource::File { path: file.path.clone(), octets: size },

@@ -6,6 +6,7 @@ pub mod entry;
 mod intake;
 pub mod journal;
 mod lane;
+mod notify;
 mod operator;
 mod pace;
 mod read_back;
@@ -34,6 +35,7 @@ use crate::{
 };
 use entry::Received;
 pub use lane::Tally;
+pub use notify::Desk;
 
 use journal::{Journal, Place};
 use lane::Fresh;
@@ -67,6 +69,7 @@ struct Shared {
     settings: RwLock<(QueueSettings, Schedule)>,
     space: Space,
     lanes: Lanes,
+    desk: RwLock<Option<Desk>>,
     last_id: AtomicU64,
     /// Octets of content that lanes keep in memory.
     memory: AtomicU64,
@@ -113,6 +116,7 @@ impl Queue {
             settings: RwLock::new((settings, schedule)),
             space: Space::new(directory),
             lanes: Lanes::new(opened.lock),
+            desk: RwLock::new(None),
             last_id: AtomicU64::new(opened.last_id),
             memory: AtomicU64::new(0),
         };

@@ -93,6 +93,8 @@ struct ReceivedMeta {
     dsn: Vec<DsnMeta>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    notification: bool,
 }
 
 /// What a RCPT asked for, as it said it.
@@ -133,6 +135,7 @@ pub fn encode_received(received: &Received, inline: bool, content: &[u8]) -> Vec
         envid: envelope.dsn().envid.as_ref().map(ToString::to_string),
         dsn: dsn_meta(envelope),
         message_id: received.message_id.clone(),
+        notification: received.notification,
     };
     frame(1, &meta, content)
 }
@@ -237,6 +240,7 @@ fn received(meta: &[u8]) -> Result<Record, Damage> {
             envelope: envelope.map_err(|_| Damage::Corrupt)?.with_dsn(request, wishes),
             size: meta.size,
             message_id: meta.message_id,
+            notification: meta.notification,
         },
         inline: !meta.file,
     })
@@ -271,6 +275,7 @@ mod tests {
             .unwrap(),
             size: 9,
             message_id: Some("<\"odd\"@example.com>".into()),
+            notification: true,
         }
     }
 

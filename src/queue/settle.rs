@@ -37,6 +37,7 @@ impl Queue {
         let pending = status.outstanding(None);
         let next =
             status.settle(tried, outcome, received.received_at, now, &self.schedule(), fastrand::f64());
+        self.settle_notices(received, &mut status);
         report(received, tried.len(), &status, outcome, next, now);
         let account = &claimed.account;
         let tried_now =

@@ -151,6 +151,7 @@ mod tests {
             envelope: Envelope::new(from, to.to_vec(), BodyType::SevenBit, false).unwrap(),
             size: 9,
             message_id: Some("<1@app>".into()),
+            notification: false,
         }
     }
 
