@@ -1,5 +1,6 @@
 //! Builds every part from the configuration and joins them. The only module that knows all others.
 
+mod alerts;
 mod gate;
 mod sockets;
 mod upstreams;
@@ -8,6 +9,7 @@ use crate::{
     account::token::TokenState,
     admin::{self, Health, Service},
     config::{Config, LiveConfig, Snapshot, load_from_process_env},
+    history::History,
     inbound::Admission,
     oauth::{self, Tokens},
     queue::Queue,
@@ -26,7 +28,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::broadcast};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, broadcast},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upstreams::Upstreams;
 
@@ -78,7 +83,8 @@ impl App {
             )
         })?;
         // The queue's lock keeps a second daemon out before anything of the first is touched.
-        let (queue, recovery) = Queue::open(&state_dir.join("queue"), config.queue.clone())?;
+        let history = History::open(&state_dir.join("history"), config.history.keep)?;
+        let (queue, recovery) = Queue::open(&state_dir.join("queue"), config.queue.clone(), history)?;
         tracing::info!(
             target: "waxseal::queue",
             waiting = recovery.waiting, failed = recovery.failed, damaged = recovery.damaged,
@@ -93,7 +99,15 @@ impl App {
 
         let (intake, rest) = (CancellationToken::new(), CancellationToken::new());
         let (sessions, tasks) = (TaskTracker::new(), TaskTracker::new());
-        let reload = reload_with(path, live.clone(), queue.clone(), tokens.clone(), upstreams.clone());
+        let reloaded = Arc::new(Notify::new());
+        let reload = reload_with(
+            path,
+            live.clone(),
+            queue.clone(),
+            tokens.clone(),
+            upstreams.clone(),
+            reloaded.clone(),
+        );
         let upstream_of = upstreams.clone();
         let service = Arc::new(Service::new(
             live.clone(),
@@ -111,6 +125,7 @@ impl App {
         }
         tasks.spawn(resume_on_new_tokens(tokens.clone(), queue.clone(), rest.clone()));
         tasks.spawn(oauth::refresher::run(tokens.clone(), rest.clone()));
+        tasks.spawn(alerts::watch(service.clone(), reloaded, rest.clone()));
         tasks.spawn(keep_house(queue.clone(), rest.clone()));
 
         let snapshot = live.get();
@@ -204,9 +219,10 @@ fn reload_with(
     queue: Queue,
     tokens: Tokens,
     upstreams: Arc<Upstreams>,
+    reloaded: Arc<Notify>,
 ) -> admin::Reload {
     Arc::new(move || {
-        let (path, live) = (path.clone(), live.clone());
+        let (path, live, reloaded) = (path.clone(), live.clone(), reloaded.clone());
         let (queue, tokens, upstreams) = (queue.clone(), tokens.clone(), upstreams.clone());
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || read_again(path.as_deref())).await;
@@ -218,9 +234,11 @@ fn reload_with(
                 tracing::warn!(target: "waxseal::config", "{warning}");
             }
             queue.set_settings(config.queue.clone());
+            queue.history().set_keep(config.history.keep);
             tokens.reconfigure(&config.accounts);
             live.set(Snapshot::new(config));
             upstreams.configure(&live.get());
+            reloaded.notify_one();
             tracing::info!(target: "waxseal::config", "reloaded");
             Ok(std::iter::once("reloaded".to_owned()).chain(kept).collect::<Vec<_>>().join("\n"))
         })

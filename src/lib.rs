@@ -6,6 +6,7 @@ pub mod app;
 pub mod cli;
 
 pub mod admin;
+pub mod alert;
 pub mod inbound;
 
 pub mod queue;
@@ -15,6 +16,7 @@ pub mod outbound;
 pub mod oauth;
 
 pub mod config;
+pub mod history;
 pub mod store;
 
 pub mod account;

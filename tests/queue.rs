@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use waxseal::{
     account::{AccountId, Delivery, Pacing},
     config::{Bounce, QueueSettings},
+    history::History,
     mail::{BodyType, ContentSource, EnhancedCode, Envelope, ForwardPath, QueueId, Reply, ReversePath},
     outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble},
-    queue::{Carrier, Commitment, DeliverFuture, Outlet, Queue, Receipt},
+    queue::{Carrier, Commitment, DeliverFuture, OpenError, Outlet, Queue, Receipt, Recovery},
 };
 
 /// Answers attempts from a script, then with 250 for everybody, and keeps what it was given.
@@ -101,7 +102,13 @@ fn settings() -> QueueSettings {
 }
 
 fn open(directory: &std::path::Path) -> Queue {
-    Queue::open(directory, settings()).unwrap().0
+    open_with(directory, settings()).unwrap().0
+}
+
+/// The queue in a directory, and its history in the same one.
+fn open_with(directory: &std::path::Path, settings: QueueSettings) -> Result<(Queue, Recovery), OpenError> {
+    let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
+    Queue::open(directory, settings, history)
 }
 
 fn account() -> AccountId {
@@ -119,7 +126,7 @@ fn carry(queue: &Queue, delivery: Delivery, carrier: Arc<dyn Carrier>) {
         daily_recipients: None,
         max_recipients_per_message: None,
     };
-    queue.configure(vec![Outlet { account: account(), pacing, delivery, carrier }]);
+    queue.configure(vec![Outlet { account: account(), pacing, delivery, address: None, carrier }]);
 }
 
 async fn submit(queue: &Queue, content: &[u8], to: &[&str]) -> QueueId {
@@ -164,7 +171,7 @@ async fn a_message_goes_through_and_leaves_nothing() {
     until_empty(&queue).await;
     queue.shutdown(Duration::from_secs(5)).await;
     drop(queue);
-    let (queue, recovery) = Queue::open(directory.path(), settings()).unwrap();
+    let (queue, recovery) = open_with(directory.path(), settings()).unwrap();
     assert_eq!((recovery.waiting, recovery.orphans, recovery.damaged), (0, 0, 0));
     drop(queue);
 }
@@ -181,7 +188,7 @@ async fn what_was_acknowledged_survives_a_restart() {
         let mut begun = queue.begin();
         begun.write(&large).await.unwrap();
     }
-    let (queue, recovery) = Queue::open(directory.path(), settings()).unwrap();
+    let (queue, recovery) = open_with(directory.path(), settings()).unwrap();
     assert_eq!((recovery.waiting, recovery.orphans), (2, 0));
     let script = Arc::new(Script::default());
     carry_by(&queue, &script);
@@ -300,7 +307,7 @@ async fn a_full_queue_has_no_room() {
 async fn a_second_daemon_is_kept_out() {
     let directory = tempfile::tempdir().unwrap();
     let _queue = open(directory.path());
-    let error = Queue::open(directory.path(), settings()).unwrap_err();
+    let error = open_with(directory.path(), settings()).unwrap_err();
     assert!(error.to_string().contains("in use by another waxseal"), "{error}");
 }
 
@@ -373,7 +380,7 @@ impl Carrier for Slow {
 async fn through_past_its_time_is_durable_before_the_answer_and_not_sent_again() {
     let directory = tempfile::tempdir().unwrap();
     let settings = QueueSettings { through_timeout: Duration::from_millis(20), ..settings() };
-    let (queue, _) = Queue::open(directory.path(), settings.clone()).unwrap();
+    let (queue, _) = open_with(directory.path(), settings.clone()).unwrap();
     let slow = Arc::new(Slow::default());
     carry(&queue, Delivery::Through, slow.clone());
     let large = b"0123456789abcdef\r\n".repeat(20_000);
@@ -413,4 +420,46 @@ async fn through_an_account_in_trouble_is_queued_at_once() {
     let order: Vec<QueueId> = attempts[1..].iter().map(|(attempt, _)| attempt.queue_id).collect();
     assert_eq!(order, [first, second]);
     until_empty(&queue).await;
+}
+
+#[tokio::test]
+async fn a_backlog_is_what_waits_and_says_where_pacing_keeps_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (queue, script) = (open(directory.path()), Arc::new(Script::default()));
+    let held = submit(&queue, b"0\r\n", &["b@example.org"]).await;
+    queue.hold(held).await.unwrap();
+    assert_eq!(queue.backlogs(), [], "an operator holds it");
+    let oldest = submit(&queue, b"1\r\n", &["b@example.org"]).await;
+    submit(&queue, b"2\r\n", &["b@example.org"]).await;
+    let backlog = queue.backlogs().remove(0);
+    assert_eq!((backlog.account, backlog.messages, backlog.oldest), (account(), 2, oldest.unix_millis()));
+    assert_eq!((backlog.last_success_at, backlog.paced), (None, false), "nobody carries it yet");
+
+    let pacing = Pacing {
+        max_connections: 1,
+        rate_limit: None,
+        daily_recipients: Some(1),
+        max_recipients_per_message: None,
+    };
+    let carrier: Arc<dyn Carrier> = script.clone();
+    queue.configure(vec![Outlet {
+        account: account(),
+        pacing,
+        delivery: Delivery::Queue,
+        address: None,
+        carrier,
+    }]);
+    script.attempts(1).await;
+    let paced = async {
+        loop {
+            match queue.backlogs().pop() {
+                Some(backlog) if backlog.messages == 1 && backlog.last_success_at.is_some() => {
+                    return backlog;
+                }
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let backlog = tokio::time::timeout(Duration::from_secs(20), paced).await.expect("one goes");
+    assert!(backlog.paced, "the day is full");
 }

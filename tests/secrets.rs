@@ -130,7 +130,9 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     let rest = configuration(&house, &provider, &spy, &first_grant);
     house.configure_with("trace", "", &rest);
     let mut shown = Shown::default();
-    let content = String::from_utf8(message(SUBJECT)).unwrap() + BODY + "\r\n";
+    // The Message-ID is shown, by `trace`; the subject nowhere.
+    let content = String::from_utf8(message("named")).unwrap() + BODY + "\r\n";
+    let content = content.replace("Subject: named", &format!("Subject: {SUBJECT}"));
     let mail = |account: &str| {
         submit(house.smtp, &format!("app@{account}.example"), content.as_bytes()).unwrap();
     };
@@ -169,6 +171,8 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
         &["status", "--json"],
         &["queue", "list"],
         &["queue", "list", "--json"],
+        &["trace", "*@person.example"],
+        &["trace", "*@plain.example", "--json"],
         &["check"],
         &["check", "--json"],
         &["route", "app@person.example"],
@@ -234,6 +238,8 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
         Shown(on_disk.0.clone()).leaks(&[Canary::new(BODY, BODY.as_bytes())]).len() == 1,
         "the held mail is there"
     );
+    let subject = on_disk.leaks(&[Canary::new(SUBJECT, SUBJECT.as_bytes())]);
+    assert!(!subject.is_empty() && subject.iter().all(|place| place.contains("/queue/")), "{subject:?}");
     let mut leaks = on_disk.leaks(&secrets);
 
     let (places, count) = (shown.0.len(), secrets.len());

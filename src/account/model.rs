@@ -85,6 +85,17 @@ impl DomainPattern {
             None => Domain::parse(text).map(Self::Exact),
         }
     }
+
+    /// Whether it covers `domain`.
+    pub fn covers(&self, domain: &Domain) -> bool {
+        match self {
+            Self::Exact(served) => served == domain,
+            Self::Below(parent) => domain
+                .ascii()
+                .strip_suffix(parent.ascii())
+                .is_some_and(|left| left.len() > 1 && left.ends_with('.')),
+        }
+    }
 }
 
 impl fmt::Display for DomainPattern {

@@ -148,7 +148,10 @@ impl Routes {
                 steps.push(Step {
                     looked_for: format!("an account {place} with a wildcard over {domain}"),
                     account: level.wildcard(domain).map(|(account, _)| account.clone()),
-                    inactive: inactive(&|a| a.domains.iter().any(|pattern| covers(pattern, domain))),
+                    inactive: inactive(&|a| {
+                        let wildcard = |pattern: &&DomainPattern| matches!(pattern, DomainPattern::Below(_));
+                        a.domains.iter().filter(wildcard).any(|pattern| pattern.covers(domain))
+                    }),
                 });
             }
             steps.push(Step {
@@ -222,16 +225,6 @@ impl Level {
 
 fn sender_key(mailbox: &Mailbox) -> String {
     format!("{}@{}", mailbox.local_part().to_lowercase(), mailbox.domain().ascii())
-}
-
-fn covers(pattern: &DomainPattern, domain: &Domain) -> bool {
-    match pattern {
-        DomainPattern::Exact(_) => false,
-        DomainPattern::Below(parent) => domain
-            .ascii()
-            .strip_suffix(parent.ascii())
-            .is_some_and(|left| left.len() > 1 && left.ends_with('.')),
-    }
 }
 
 fn place(application: Option<&ApplicationId>) -> String {

@@ -4,6 +4,7 @@ mod control;
 mod http;
 pub mod protocol;
 mod service;
+pub mod trace;
 mod views;
 
 pub use control::{ControlError, serve_control};

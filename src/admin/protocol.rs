@@ -63,6 +63,13 @@ pub enum Request {
         /// All there are.
         all: bool,
     },
+    /// What became of messages: `done` with a [`TraceView`].
+    Trace {
+        /// A queue id, a Message-ID or an address.
+        query: String,
+        /// At most so many messages, the latest first.
+        limit: usize,
+    },
     /// `done` with a [`StatusView`].
     Status,
     /// Re-reads the configuration.
@@ -172,6 +179,71 @@ pub struct MessageView {
     pub attempts: u32,
     /// What was said last.
     pub last_reply: String,
+}
+
+/// What the history has of some messages.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TraceView {
+    /// The messages, the latest first.
+    pub messages: Vec<TracedView>,
+    /// There are more than were asked for.
+    pub more: bool,
+    /// The first day that there is a history of, as `2026-11-24`.
+    pub since: Option<String>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TracedView {
+    /// Its queue id.
+    pub id: String,
+    /// Its state in the queue, else `delivered`, `failed` or `removed`; `None` where that is not known.
+    pub state: Option<String>,
+    /// The account that carried it last.
+    pub account: String,
+    /// The application that it came from.
+    pub application: Option<String>,
+    /// Its reverse-path; `None` where its receipt is not in the history any more, as with all that follows.
+    pub from: Option<String>,
+    /// All its forward-paths.
+    pub to: Vec<String>,
+    /// Octets of content.
+    pub size: Option<u64>,
+    /// The name in its header section.
+    pub message_id: Option<String>,
+    /// When it came (RFC 3339).
+    pub received_at: Option<String>,
+    /// What the queue has of it now.
+    pub queue: Option<MessageView>,
+    /// Events that are left out, there being too many.
+    pub left_out: usize,
+    /// What happened, in order of time.
+    pub events: Vec<EventView>,
+}
+
+/// An event in a message's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// When, with milliseconds (RFC 3339).
+    pub at: String,
+    /// `received`, `delivered`, `deferred`, `failed`, `expired`, `held`, `released`, `retried`, `removed`, `notified`.
+    pub event: String,
+    /// The account.
+    pub account: String,
+    /// The recipients that it is about.
+    pub to: Vec<String>,
+    /// `host:port` of the server.
+    pub relay: String,
+    /// TLS version and suite, or `none`.
+    pub tls: String,
+    /// The provider's own reply.
+    pub reply: String,
+    /// Our sentence about it.
+    pub explanation: String,
+    /// Milliseconds since receipt.
+    pub delay_ms: Option<u64>,
+    /// Which transaction it was, counted from 1.
+    pub attempt: Option<u32>,
 }
 
 /// One screen.

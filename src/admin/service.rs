@@ -70,11 +70,11 @@ impl std::fmt::Debug for Service {
     }
 }
 
-fn failed(exit_code: u8, message: impl Into<String>) -> Answer {
+pub(super) fn failed(exit_code: u8, message: impl Into<String>) -> Answer {
     Answer::Failed { message: message.into(), exit_code }
 }
 
-fn done(value: impl serde::Serialize) -> Answer {
+pub(super) fn done(value: impl serde::Serialize) -> Answer {
     match serde_json::to_value(value) {
         Ok(value) => Answer::Done(value),
         Err(error) => failed(FAILED, format!("the answer cannot be written: {error}")),
@@ -147,6 +147,7 @@ impl Service {
             Request::QueueChange { change, ids, account, all } => {
                 self.change(change, ids, account, all).await
             }
+            Request::Trace { query, limit } => self.trace(&query, limit).await,
             Request::Status => self.status().await,
             Request::Reload => match (self.reload)().await {
                 Ok(sentence) => done(sentence),
@@ -297,6 +298,10 @@ impl Service {
                 let remedy = account.remedy.as_deref().map(|r| format!(". {r}")).unwrap_or_default();
                 warnings.push(format!("account {}: {error}{remedy}", account.id));
             }
+        }
+        if let Some(trouble) = self.queue.history().trouble() {
+            warnings
+                .push(format!("the history cannot be written: {trouble}. Mail goes on; look at the disk"));
         }
         done(StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -12,7 +12,8 @@ use crate::{
 use std::time::SystemTime;
 
 impl Service {
-    pub(super) fn accounts(&self) -> Vec<AccountView> {
+    /// All configured accounts, as `account list` shows them.
+    pub fn accounts(&self) -> Vec<AccountView> {
         let lanes = self.queue.lanes();
         let snapshot = self.live.get();
         let lane = |account: &Account| lanes.iter().find(|lane| lane.account == account.id);

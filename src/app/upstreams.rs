@@ -3,9 +3,10 @@
 use crate::{
     account::AccountId,
     config::Snapshot,
+    mail::Mailbox,
     oauth::{TokenSource, Tokens},
     outbound::Upstream,
-    queue::{Carrier, Outlet, Queue},
+    queue::{Carrier, Desk, Outlet, Queue},
 };
 use std::{
     collections::HashMap,
@@ -31,7 +32,7 @@ impl Upstreams {
 
     /// Makes upstreams for the active accounts and lets the queue run. An account whose upstream cannot be made keeps
     /// its mail, and the log says why.
-    pub(super) fn configure(&self, snapshot: &Snapshot) {
+    pub(super) fn configure(&self, snapshot: &Arc<Snapshot>) {
         let tokens: Arc<dyn TokenSource> = Arc::new(self.tokens.clone());
         let mut by_account = HashMap::new();
         let mut outlets = Vec::new();
@@ -44,6 +45,7 @@ impl Upstreams {
                         account: account.id.clone(),
                         pacing: account.pacing,
                         delivery: account.delivery,
+                        address: account.username().and_then(|name| Mailbox::parse(name).ok()),
                         carrier,
                     });
                     by_account.insert(account.id.clone(), Ok(upstream));
@@ -59,6 +61,11 @@ impl Upstreams {
             }
         }
         *self.by_account.write().unwrap_or_else(PoisonError::into_inner) = by_account;
+        let routes = snapshot.clone();
+        self.queue.set_desk(Desk {
+            hostname: snapshot.hostname.clone(),
+            route: Arc::new(move |sender| routes.route(None, sender).ok()),
+        });
         self.queue.configure(outlets);
     }
 

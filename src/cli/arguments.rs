@@ -55,6 +55,18 @@ pub enum Command {
         #[command(subcommand)]
         command: QueueCommand,
     },
+    /// What became of a message, to the provider's own reply
+    Trace {
+        /// A queue id, a Message-ID, an address of sender or recipient, or *@DOMAIN
+        #[arg(value_name = "QUEUE-ID|MESSAGE-ID|ADDRESS")]
+        query: String,
+        /// At most so many messages, the latest first
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// One screen: listeners, accounts, queue, warnings
     Status {
         /// Print JSON

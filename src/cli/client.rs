@@ -6,14 +6,16 @@ use crate::{
     config::load_from_process_env,
 };
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 /// `EX_UNAVAILABLE` of sysexits.h: the daemon is down.
-const EX_UNAVAILABLE: u8 = 69;
+pub(super) const EX_UNAVAILABLE: u8 = 69;
+/// The daemon's socket in its state directory.
+const SOCKET: &str = "control.sock";
 
 /// Asks the daemon that this configuration belongs to; `progress` takes what comes before the last answer.
 ///
@@ -24,20 +26,60 @@ pub(super) fn ask(
     request: &Request,
     progress: &mut dyn FnMut(serde_json::Value),
 ) -> Result<serde_json::Value, ExitCode> {
-    let state_dir = match load_from_process_env(config) {
-        Ok(config) => config.state_dir,
-        Err(errors) => return Err(complain_of_config(&errors)),
+    let path = state_dir(config)?.join(SOCKET);
+    let stream = UnixStream::connect(&path).map_err(|error| down(&path, &error))?;
+    converse(stream, &path, request, progress)
+}
+
+/// [`ask`] for requests without progress.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn ask_once(config: Option<&Path>, request: &Request) -> Result<serde_json::Value, ExitCode> {
+    ask(config, request, &mut |_| {})
+}
+
+/// [`ask_once`]; where no daemon listens, `stopped` answers from the state directory.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn ask_or(
+    config: Option<&Path>,
+    request: &Request,
+    stopped: impl FnOnce(&Path) -> Result<serde_json::Value, ExitCode>,
+) -> Result<serde_json::Value, ExitCode> {
+    let state_dir = state_dir(config)?;
+    let path = state_dir.join(SOCKET);
+    match UnixStream::connect(&path) {
+        Ok(stream) => converse(stream, &path, request, &mut |_| {}),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            stopped(&state_dir)
+        }
+        Err(error) => Err(down(&path, &error)),
+    }
+}
+
+fn state_dir(config: Option<&Path>) -> Result<PathBuf, ExitCode> {
+    load_from_process_env(config).map(|config| config.state_dir).map_err(|errors| complain_of_config(&errors))
+}
+
+/// Says that the daemon does not answer, and gives the exit code for it.
+fn down(path: &Path, error: &io::Error) -> ExitCode {
+    let hint = match error.kind() {
+        ErrorKind::PermissionDenied => "you need the rights of its user or group; try sudo",
+        _ => "is it running? start it with `systemctl start waxseal` or `waxseal serve`",
     };
-    let path = state_dir.join("control.sock");
-    let down = |error: std::io::Error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => "you need the rights of its user or group; try sudo",
-            _ => "is it running? start it with `systemctl start waxseal` or `waxseal serve`",
-        };
-        complain(&format!("the daemon does not answer on {}: {error}; {hint}", path.display()));
-        ExitCode::from(EX_UNAVAILABLE)
-    };
-    let mut stream = UnixStream::connect(&path).map_err(down)?;
+    complain(&format!("the daemon does not answer on {}: {error}; {hint}", path.display()));
+    ExitCode::from(EX_UNAVAILABLE)
+}
+
+fn converse(
+    mut stream: UnixStream,
+    path: &Path,
+    request: &Request,
+    progress: &mut dyn FnMut(serde_json::Value),
+) -> Result<serde_json::Value, ExitCode> {
+    let down = |error: io::Error| down(path, &error);
     let mut line = serde_json::to_vec(request).map_err(|error| down(error.into()))?;
     line.push(b'\n');
     stream.write_all(&line).map_err(down)?;
@@ -45,7 +87,7 @@ pub(super) fn ask(
     loop {
         let mut line = String::new();
         if answers.read_line(&mut line).map_err(down)? == 0 {
-            return Err(down(std::io::Error::other("it closed the connection")));
+            return Err(down(io::Error::other("it closed the connection")));
         }
         match serde_json::from_str::<Answer>(&line).map_err(|error| down(error.into()))? {
             Answer::Progress(value) => progress(value),
@@ -56,12 +98,4 @@ pub(super) fn ask(
             }
         }
     }
-}
-
-/// [`ask`] for requests without progress.
-///
-/// # Errors
-/// As [`ask`].
-pub(super) fn ask_once(config: Option<&Path>, request: &Request) -> Result<serde_json::Value, ExitCode> {
-    ask(config, request, &mut |_| {})
 }

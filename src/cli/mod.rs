@@ -10,6 +10,7 @@ mod queue;
 pub mod route;
 mod serve;
 mod status;
+mod trace;
 
 pub use arguments::Arguments;
 
@@ -29,6 +30,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         }
         Command::Account { command } => account::account(config, command),
         Command::Queue { command } => queue::queue(config, command),
+        Command::Trace { query, limit, json } => trace::trace(config, &query, limit, json),
         Command::Status { json } => status::status(config, json),
         Command::Reload => status::reload(config),
     }

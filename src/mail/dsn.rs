@@ -210,18 +210,18 @@ impl Dsn {
     }
 
     /// What MAIL said; `dsn` may be `None`.
-    pub fn request(dsn: &Option<Box<Self>>) -> &DsnRequest {
-        dsn.as_deref().map_or(&NOTHING, |dsn| &dsn.request)
+    pub fn request(dsn: Option<&Self>) -> &DsnRequest {
+        dsn.map_or(&NOTHING, |dsn| &dsn.request)
     }
 
     /// What the RCPT of this index said; `dsn` may be `None`.
-    pub fn recipient(dsn: &Option<Box<Self>>, index: usize) -> &DsnRecipient {
-        dsn.as_deref().and_then(|dsn| dsn.recipients.get(index)).unwrap_or(&NOTHING_OF_A_RECIPIENT)
+    pub fn recipient(dsn: Option<&Self>, index: usize) -> &DsnRecipient {
+        dsn.and_then(|dsn| dsn.recipients.get(index)).unwrap_or(&NOTHING_OF_A_RECIPIENT)
     }
 
     /// The same for the recipients with these indexes alone, in this order.
-    pub fn of(dsn: &Option<Box<Self>>, indexes: &[usize]) -> Option<Box<Self>> {
-        let request = dsn.as_deref()?.request.clone();
+    pub fn of(dsn: Option<&Self>, indexes: &[usize]) -> Option<Box<Self>> {
+        let request = dsn?.request.clone();
         Self::new(request, indexes.iter().map(|index| Self::recipient(dsn, *index).clone()).collect())
     }
 }
@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn values_are_read_and_written() {
-        let cases: &[(fn(&str) -> Option<String>, &str, Option<&str>)] = &[
+        type Case = (fn(&str) -> Option<String>, &'static str, Option<&'static str>);
+        let cases: &[Case] = &[
             (again::<Ret>, "full", Some("FULL")),
             (again::<Ret>, "HDRS", Some("HDRS")),
             (again::<Ret>, "", None),
@@ -293,9 +294,9 @@ mod tests {
         let never = DsnRecipient { notify: Some(Notify::NEVER), orcpt: None };
         let request = DsnRequest { ret: Some(Ret::Headers), envid: None };
         let dsn = Dsn::new(request.clone(), vec![DsnRecipient::default(), never.clone()]);
-        let some = Dsn::of(&dsn, &[1, 2]);
-        assert_eq!((Dsn::request(&some), Dsn::recipient(&some, 0)), (&request, &never));
-        assert_eq!(Dsn::recipient(&some, 1), &DsnRecipient::default());
-        assert_eq!(Dsn::of(&None, &[0]), None);
+        let some = Dsn::of(dsn.as_deref(), &[1, 2]);
+        assert_eq!((Dsn::request(some.as_deref()), Dsn::recipient(some.as_deref(), 0)), (&request, &never));
+        assert_eq!(Dsn::recipient(some.as_deref(), 1), &DsnRecipient::default());
+        assert_eq!(Dsn::of(None, &[0]), None);
     }
 }

@@ -71,16 +71,16 @@ impl Envelope {
 
     /// What MAIL asked for about notifications.
     pub fn dsn(&self) -> &DsnRequest {
-        Dsn::request(&self.dsn)
+        Dsn::request(self.dsn.as_deref())
     }
 
     /// What the RCPT of this index asked for about notifications.
     pub fn dsn_recipient(&self, index: usize) -> &DsnRecipient {
-        Dsn::recipient(&self.dsn, index)
+        Dsn::recipient(self.dsn.as_deref(), index)
     }
 
     /// All of this for an attempt at the recipients with these indexes.
     pub fn dsn_of(&self, indexes: &[usize]) -> Option<Box<Dsn>> {
-        Dsn::of(&self.dsn, indexes)
+        Dsn::of(self.dsn.as_deref(), indexes)
     }
 }

@@ -4,6 +4,7 @@ mod content;
 mod dsn;
 mod envelope;
 mod mailbox;
+pub mod notification;
 mod path;
 mod queue_id;
 mod reply;

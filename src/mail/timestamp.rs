@@ -19,6 +19,15 @@ impl Timestamp {
     pub fn from_millis(millis: u64) -> Self {
         Self(UNIX_EPOCH + Duration::from_millis(millis))
     }
+
+    /// Displays with milliseconds: `2026-11-23T22:25:56.042Z`.
+    pub fn precise(self) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            let millis = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+            let seconds = self.to_string();
+            write!(f, "{}.{millis:03}Z", seconds.trim_end_matches('Z'))
+        })
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -81,6 +90,14 @@ pub(in crate::mail) fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn milliseconds_where_they_matter() {
+        for (millis, text) in [(0, "1970-01-01T00:00:00.000Z"), (951_782_400_042, "2000-02-29T00:00:00.042Z")]
+        {
+            assert_eq!(Timestamp::from_millis(millis).precise().to_string(), text);
+        }
+    }
 
     #[test]
     fn timestamps() {

@@ -258,7 +258,7 @@ fn mail(capabilities: Capabilities, attempt: &Attempt) -> String {
         command.push_str(" SMTPUTF8");
     }
     if capabilities.dsn {
-        let request = Dsn::request(&attempt.dsn);
+        let request = Dsn::request(attempt.dsn.as_deref());
         add(&mut command, "RET", request.ret.as_ref());
         add(&mut command, "ENVID", request.envid.as_ref());
     }
@@ -272,7 +272,7 @@ fn rcpt(capabilities: Capabilities, attempt: &Attempt, recipient: usize) -> Stri
     };
     let mut command = format!("RCPT TO:<{path}>");
     if capabilities.dsn {
-        let wish = Dsn::recipient(&attempt.dsn, recipient);
+        let wish = Dsn::recipient(attempt.dsn.as_deref(), recipient);
         add(&mut command, "NOTIFY", wish.notify.as_ref());
         add(&mut command, "ORCPT", wish.orcpt.as_ref());
     }

@@ -6,16 +6,20 @@ use super::{
     read_back::blocking,
     schedule::Millis,
     state::Phase,
+    told,
 };
-use crate::mail::QueueId;
+use crate::{history::What, mail::QueueId};
 use std::{sync::atomic::Ordering, time::Duration};
 
 impl Queue {
     /// Removes failed messages older than `keep_failed`, and moves records out of mostly dead segments. Call it every
     /// minute or so.
     pub async fn keep_house(&self) {
-        for id in self.outlived(self.now()) {
-            self.clone().depart(id).await;
+        let now = self.now();
+        for id in self.outlived(now) {
+            let Some(account) = self.account_of(id) else { continue };
+            let event = told::done_to(id, &account, What::Removed, "failed, and kept for keep_failed", now);
+            self.clone().depart(id, vec![event]).await;
         }
         // As much as a segment holds may be dead before anything is moved.
         self.compact(u64::from(self.shared.segment_size)).await;
@@ -45,8 +49,6 @@ impl Queue {
                 }
             }
             self.remove_dead_segments();
-            // The segment is gone when this returns, unless the disk refuses.
-            let _ = self.journal().sync().await;
         }
     }
 
@@ -103,6 +105,7 @@ mod tests {
     use crate::{
         account::AccountId,
         config::{Bounce, QueueSettings},
+        history::History,
         mail::{BodyType, Envelope, ForwardPath, ReversePath},
         queue::Receipt,
     };
@@ -119,7 +122,8 @@ mod tests {
             max_size: u64::MAX,
             min_free: 0,
         };
-        Queue::open(directory, settings).unwrap().0
+        let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
+        Queue::open(directory, settings, history).unwrap().0
     }
 
     async fn submit(queue: &Queue, content: &[u8]) -> QueueId {
@@ -164,6 +168,8 @@ mod tests {
             queue.remove(departed).await.unwrap();
             let before = segments(directory.path());
             queue.compact(0).await;
+            queue.history().sync().await;
+            queue.journal().sync().await.unwrap();
             assert!(!segments(directory.path()).contains(&before[0]), "{before:?}");
             assert_eq!(
                 (content(&queue, kept), content(&queue, held)),

@@ -49,7 +49,7 @@ pub trait Disk: Debug + Send + Sync {
 }
 
 /// A file that is written.
-pub trait DiskFile: Debug + Send {
+pub trait DiskFile: Debug + Send + Sync {
     /// Writes octets at an offset, all of them. After an error any part of them may be there.
     ///
     /// # Errors

@@ -21,6 +21,10 @@ pub struct Received {
     pub envelope: Envelope,
     /// Octets of content.
     pub size: u64,
+    /// The name that the message has in its header section, for the history.
+    pub message_id: Option<String>,
+    /// Whether it is a notification of our own.
+    pub notification: bool,
 }
 
 /// The recipients of an envelope at these indexes.

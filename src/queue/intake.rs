@@ -6,11 +6,11 @@ use super::{
     entry::Received,
     journal::{Durability, Place},
     read_back::blocking,
-    record,
+    record, told,
 };
 use crate::{
     account::{AccountId, ApplicationId},
-    mail::{Content, ContentSource, Envelope, QueueId, Reply},
+    mail::{Content, ContentSource, Envelope, QueueId, Reply, trace::HeaderScan},
     telemetry,
 };
 use bytes::Bytes;
@@ -70,6 +70,10 @@ pub struct Intake {
     file: Option<ContentFile>,
     /// A write has failed, so that octets are missing.
     broken: bool,
+    /// The message's own name, once its first octets have gone to a file.
+    message_id: Option<String>,
+    /// Whether it is a notification of our own.
+    notification: bool,
 }
 
 /// The file of a large content until its message is committed. Dropped before that, it goes.
@@ -110,7 +114,15 @@ impl Drop for ContentFile {
 
 impl Intake {
     pub(super) fn new(queue: Queue, id: QueueId) -> Self {
-        Self { queue, id, buffer: Vec::new(), file: None, broken: false }
+        Self {
+            queue,
+            id,
+            buffer: Vec::new(),
+            file: None,
+            broken: false,
+            message_id: None,
+            notification: false,
+        }
     }
 
     /// The id that the message will have.
@@ -138,7 +150,10 @@ impl Intake {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut content = match self.file.take() {
             Some(content) => content,
-            None => ContentFile::new(self.queue.shared.disk.clone(), self.queue.content_path(self.id)),
+            None => {
+                self.message_id = message_id(&buffer);
+                ContentFile::new(self.queue.shared.disk.clone(), self.queue.content_path(self.id))
+            }
         };
         let (content, buffer) = blocking(move || {
             content.append(&buffer)?;
@@ -166,8 +181,28 @@ impl Intake {
         committed.await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())))
     }
 
+    /// As [`Intake::commit`], for a message of our own, which no client waits for: after `Ok` it is on stable storage,
+    /// however its account delivers.
+    pub async fn commit_to_queue(mut self, receipt: Receipt) -> Result<QueueId, CommitError> {
+        let id = self.id;
+        if self.file.is_some() && !self.buffer.is_empty() {
+            self.spill().await?;
+        }
+        let committed = tokio::spawn(async move { self.complete(receipt)?.queued().await });
+        let committed =
+            committed.await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())));
+        committed.map(|_| id)
+    }
+
+    /// As [`Intake::commit_to_queue`], for a notification of our own.
+    pub(super) async fn commit_notification(mut self, receipt: Receipt) -> Result<QueueId, CommitError> {
+        self.notification = true;
+        self.commit_to_queue(receipt).await
+    }
+
     fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
         let file = self.file.take();
+        let message_id = if file.is_some() { self.message_id.take() } else { message_id(&self.buffer) };
         let size = file.as_ref().map_or(self.buffer.len() as u64, |file| file.octets);
         let received = Received {
             id: self.id,
@@ -176,6 +211,8 @@ impl Intake {
             application: receipt.application,
             envelope: receipt.envelope,
             size,
+            message_id,
+            notification: self.notification,
         };
         let source = match &file {
             Some(file) => ContentSource::File { path: file.path.clone(), octets: size },
@@ -188,6 +225,13 @@ impl Intake {
     }
 }
 
+/// The name that a message has in its header section, if it stands in these first octets.
+fn message_id(content: &[u8]) -> Option<String> {
+    let mut scan = HeaderScan::default();
+    scan.advance(content);
+    scan.message_id()
+}
+
 /// A message that is complete and not yet durable. Dropped, it leaves nothing behind.
 pub(super) struct Whole {
     pub(super) queue: Queue,
@@ -197,7 +241,7 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Steps 8: the message is on stable storage when this returns `Ok`, and where its record lies.
+    /// Step 8: the message is on stable storage when this returns `Ok`, and where its record lies.
     pub(super) async fn make_durable(mut self) -> Result<Place, CommitError> {
         if let Some(mut file) = self.file.as_mut().and_then(|content| content.file.take()) {
             let (disk, directory) = (self.queue.shared.disk.clone(), self.queue.content_directory());
@@ -219,6 +263,7 @@ impl Whole {
         if let Some(content) = &mut self.file {
             content.kept = true;
         }
+        let telling = self.queue.history().prepare(&[told::received(&self.received)]);
         let appended = self.queue.journal().append(octets, Durability::Synced).await;
         let place = appended.inspect_err(|error| {
             let queue_id = self.received.id;
@@ -227,6 +272,7 @@ impl Whole {
                 self.queue.journal().remove_file(content.path.clone());
             }
         })?;
+        telling.tell();
         self.tell();
         Ok(place)
     }

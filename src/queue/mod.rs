@@ -8,6 +8,7 @@ mod inspect;
 mod intake;
 pub mod journal;
 mod lane;
+mod notify;
 mod operator;
 mod pace;
 mod read_back;
@@ -21,21 +22,24 @@ mod space;
 mod state;
 pub mod status;
 mod through;
+mod told;
 pub mod verify;
 
 pub use clock::Clock;
 pub use inspect::{VerifyError, verify_stopped};
 pub use intake::{CommitError, Commitment, Intake, Receipt};
-pub use operator::{LaneView, Listed, OperatorError};
+pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
 pub use runner::{Carrier, DeliverFuture, Outlet};
 
 use crate::{
     config::QueueSettings,
+    history::History,
     mail::{ContentSource, QueueId},
 };
 use entry::Received;
 pub use lane::Tally;
+pub use notify::Desk;
 
 use disk::{Disk, HostDisk};
 use journal::{Journal, JournalOptions, Place};
@@ -86,11 +90,13 @@ struct Shared {
     clock: Clock,
     disk: Arc<dyn Disk>,
     segment_size: u32,
+    history: History,
     journal: Journal,
     state: Mutex<State>,
     settings: RwLock<(QueueSettings, Schedule)>,
     space: Space,
     lanes: Lanes,
+    desk: RwLock<Option<Desk>>,
     last_id: AtomicU64,
     /// Octets of content that lanes keep in memory.
     memory: AtomicU64,
@@ -103,12 +109,17 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// Opens the queue under `directory`, reading what an earlier run left there. Blocks on the disk.
+    /// Opens the queue under `directory`, reading what an earlier run left there, and telling `history` what that run
+    /// may have left out. Blocks on the disk.
     ///
     /// # Errors
     /// Where the directory cannot be made, locked, read or written.
-    pub fn open(directory: &Path, settings: QueueSettings) -> Result<(Self, Recovery), OpenError> {
-        Self::open_on(Footing::default(), directory, settings)
+    pub fn open(
+        directory: &Path,
+        settings: QueueSettings,
+        history: History,
+    ) -> Result<(Self, Recovery), OpenError> {
+        Self::open_on(Footing::default(), directory, settings, history)
     }
 
     /// Opens the queue with a clock of the caller's.
@@ -118,9 +129,10 @@ impl Queue {
     pub fn open_with(
         directory: &Path,
         settings: QueueSettings,
+        history: History,
         clock: Clock,
     ) -> Result<(Self, Recovery), OpenError> {
-        Self::open_on(Footing { clock, ..Footing::default() }, directory, settings)
+        Self::open_on(Footing { clock, ..Footing::default() }, directory, settings, history)
     }
 
     /// Opens the queue on another footing than the host's own, for tests and simulations.
@@ -131,13 +143,16 @@ impl Queue {
         footing: Footing,
         directory: &Path,
         settings: QueueSettings,
+        history: History,
     ) -> Result<(Self, Recovery), OpenError> {
         let Footing { disk, clock, segment_size } = footing;
-        let opened = recovery::open(directory, &JournalOptions { disk: disk.clone(), segment_size })?;
+        let options = JournalOptions { disk: disk.clone(), segment_size };
+        let opened = recovery::open(directory, &options, &history)?;
         let schedule = Schedule::new(settings.retry.clone(), settings.expire);
         let shared = Shared {
             directory: directory.to_owned(),
             clock,
+            history,
             journal: opened.journal,
             state: Mutex::new(opened.state),
             settings: RwLock::new((settings, schedule)),
@@ -145,6 +160,7 @@ impl Queue {
             disk,
             segment_size,
             lanes: Lanes::new(opened.lock),
+            desk: RwLock::new(None),
             last_id: AtomicU64::new(opened.last_id),
             memory: AtomicU64::new(0),
         };
@@ -216,6 +232,11 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it is kept what became of every message.
+    pub fn history(&self) -> &History {
+        &self.shared.history
     }
 
     fn journal(&self) -> &Journal {

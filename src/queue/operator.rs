@@ -10,9 +10,13 @@ use super::{
     schedule::Millis,
     state::{Item, Phase},
     status::{RecipientStatus, Status},
+    told,
 };
-use crate::{account::AccountId, mail::QueueId};
+use crate::{account::AccountId, history::What, mail::QueueId};
 use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+/// Who did it, in the history.
+const BY_OPERATOR: &str = "by an operator";
 
 /// One message in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,7 +219,7 @@ impl Queue {
     /// # Errors
     /// See [`OperatorError`].
     pub async fn retry(&self, id: QueueId) -> Result<(), OperatorError> {
-        self.change(id, |_, status, now| {
+        self.change(id, What::Retried, |_, status, now| {
             if status.failed_at.is_some() {
                 status.revive(now);
             }
@@ -229,7 +233,7 @@ impl Queue {
     /// # Errors
     /// See [`OperatorError`].
     pub async fn hold(&self, id: QueueId) -> Result<(), OperatorError> {
-        self.change(id, |_, status, _| status.held = true).await
+        self.change(id, What::Held, |_, status, _| status.held = true).await
     }
 
     /// Lets a held message go, through the account that `route` gives for it now; where it gives none, through the one
@@ -242,7 +246,7 @@ impl Queue {
         id: QueueId,
         route: impl FnOnce(&Received) -> Option<AccountId>,
     ) -> Result<(), OperatorError> {
-        self.change(id, |received, status, now| {
+        self.change(id, What::Released, |received, status, now| {
             status.held = false;
             status.next_attempt_at = now;
             if let Some(account) = route(received) {
@@ -258,9 +262,10 @@ impl Queue {
     /// See [`OperatorError`].
     pub async fn remove(&self, id: QueueId) -> Result<(), OperatorError> {
         let item = self.take(id)?;
-        match self.journal().append(record::encode_done(id), Durability::Synced).await {
-            Ok(place) => {
-                self.state().appended(place);
+        let account = self.state().lane_at(item.lane).account.clone();
+        let event = told::done_to(id, &account, What::Removed, BY_OPERATOR, self.now());
+        match self.write_departure(id, &[event], Durability::Synced).await {
+            Ok(()) => {
                 self.discard(id);
                 tracing::info!(target: "waxseal::queue", queue_id = %id, "removed by an operator");
                 Ok(())
@@ -301,14 +306,21 @@ impl Queue {
     async fn change(
         &self,
         id: QueueId,
+        what: What,
         change: impl FnOnce(&Received, &mut Status, Millis),
     ) -> Result<(), OperatorError> {
         let item = self.take(id)?;
         let written = async {
             let queue = self.clone();
             let ReadBack { received, mut status, .. } = blocking(move || queue.read_back(&item)).await?;
-            change(&received, &mut status, self.now());
-            let place = self.journal().append(record::encode_status(id, &status), Durability::Synced).await?;
+            let now = self.now();
+            change(&received, &mut status, now);
+            let account = status.account.as_ref().unwrap_or(&received.account);
+            let events = [told::done_to(id, account, what, BY_OPERATOR, now)];
+            let telling = self.history().prepare(&events);
+            let octets = record::encode_status(id, &status, &events);
+            let place = self.journal().append(octets, Durability::Synced).await?;
+            telling.tell();
             Ok::<_, std::io::Error>((received, status, place))
         }
         .await;
@@ -355,4 +367,56 @@ fn shown(lane: &Lane) -> Tally {
         (tally.queued, tally.deferred) = (0, 0);
     }
     tally
+}
+
+/// What of an account's mail waits to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneBacklog {
+    /// The account.
+    pub account: AccountId,
+    /// How many messages wait or are under way; at least 1.
+    pub messages: usize,
+    /// About when the oldest of them came.
+    pub oldest: Millis,
+    /// When one was delivered last, since the start.
+    pub last_success_at: Option<Millis>,
+    /// Whether the account's pacing allows nothing more for a minute or longer.
+    pub paced: bool,
+}
+
+impl Queue {
+    /// What waits, by account; mail that failed, or that an operator holds, is not counted.
+    pub fn backlogs(&self) -> Vec<LaneBacklog> {
+        let now = self.now();
+        let mut state = self.state();
+        let waits = |lane: &Lane| lane.tally.queued + lane.tally.deferred + lane.tally.active;
+        let lanes = state.lanes().iter().filter(|lane| waits(lane) > 0).count();
+        let mut oldest = BTreeMap::new();
+        for item in state.items().filter(|item| matches!(item.phase, Phase::Waiting | Phase::Active)) {
+            let account = &state.lane_at(item.lane).account;
+            if !oldest.contains_key(account) {
+                oldest.insert(account.clone(), item.id.unix_millis());
+                // As a rule the first few messages are enough.
+                if oldest.len() >= lanes {
+                    break;
+                }
+            }
+        }
+        let backlog = |lane: &mut Lane| {
+            let until = lane.pacing.and_then(|pacing| lane.pace.ask(&pacing, now).err());
+            Some(LaneBacklog {
+                account: lane.account.clone(),
+                messages: waits(lane),
+                oldest: *oldest.get(&lane.account)?,
+                last_success_at: lane.last_success_at,
+                paced: until.is_some_and(|until| until >= now + 60_000),
+            })
+        };
+        state.lanes_mut().iter_mut().filter_map(backlog).collect()
+    }
+
+    /// Octets that are free on the queue's disk; `u64::MAX` where the system does not say.
+    pub fn free_octets(&self) -> u64 {
+        self.shared.space.free()
+    }
 }

@@ -15,9 +15,11 @@ pub use wreck::{claimed_length, contradicts_itself};
 use super::{entry::Received, schedule::Millis, status::Status};
 use crate::{
     account::{AccountId, ApplicationId},
+    history::Event,
     mail::{BodyType, DsnRecipient, DsnRequest, Envelope, ForwardPath, QueueId, ReversePath},
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Starts every record; the scan after a damaged place looks for it.
 pub const MAGIC: [u8; 4] = *b"WXr\x01";
@@ -63,11 +65,15 @@ pub enum Record {
         id: QueueId,
         /// Its status from now on.
         status: Status,
+        /// What happened, for the history.
+        events: Vec<Event>,
     },
     /// It has left the queue.
     Done {
         /// The message.
         id: QueueId,
+        /// What happened, for the history.
+        events: Vec<Event>,
     },
 }
 
@@ -111,6 +117,10 @@ struct ReceivedMeta {
     /// One a recipient, in the order of `to`; absent where none asked for anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dsn: Vec<DsnMeta>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    notification: bool,
 }
 
 /// What a RCPT asked for, as it said it.
@@ -127,8 +137,10 @@ fn is_false(value: &bool) -> bool {
 }
 
 #[derive(Serialize, Deserialize)]
-struct DoneMeta {
+struct DoneMeta<'a> {
     id: u64,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    events: Cow<'a, [Event]>,
 }
 
 /// The record of a committed message with its content in it.
@@ -162,6 +174,8 @@ fn encode_receipt(received: &Received, place: ContentPlace, content: &[u8]) -> V
         ret: envelope.dsn().ret.map(|ret| ret.to_string()),
         envid: envelope.dsn().envid.as_ref().map(ToString::to_string),
         dsn: dsn_meta(envelope),
+        message_id: received.message_id.clone(),
+        notification: received.notification,
     };
     frame(1, &meta, content)
 }
@@ -178,14 +192,14 @@ fn dsn_meta(envelope: &Envelope) -> Vec<DsnMeta> {
     (0..count).map(|index| meta(envelope.dsn_recipient(index))).collect()
 }
 
-/// The record of a changed status.
-pub fn encode_status(id: QueueId, status: &Status) -> Vec<u8> {
-    frame(2, &status::meta(id, status), &[])
+/// The record of a changed status, with what happened.
+pub fn encode_status(id: QueueId, status: &Status, events: &[Event]) -> Vec<u8> {
+    frame(2, &status::meta(id, status, events), &[])
 }
 
-/// The record of a message that has left.
-pub fn encode_done(id: QueueId) -> Vec<u8> {
-    frame(3, &DoneMeta { id: id.number() }, &[])
+/// The record of a message that has left, with what happened.
+pub fn encode_done(id: QueueId, events: &[Event]) -> Vec<u8> {
+    frame(3, &DoneMeta { id: id.number(), events: events.into() }, &[])
 }
 
 fn frame(kind: u8, meta: &impl Serialize, content: &[u8]) -> Vec<u8> {
@@ -236,12 +250,12 @@ pub fn decode(octets: &[u8]) -> Result<(Record, &[u8], usize), Damage> {
         1 => received(meta)?,
         2 => {
             let meta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
-            let (id, status) = status::read(meta)?;
-            Record::Status { id, status }
+            let (id, status, events) = status::read(meta)?;
+            Record::Status { id, status, events }
         }
         3 => {
-            let meta: DoneMeta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
-            Record::Done { id: QueueId::from_number(meta.id) }
+            let meta: DoneMeta<'_> = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
+            Record::Done { id: QueueId::from_number(meta.id), events: meta.events.into_owned() }
         }
         _ => return Err(Damage::Later { version, kind }),
     };
@@ -295,6 +309,8 @@ fn received(meta: &[u8]) -> Result<Record, Damage> {
             application: meta.application.as_deref().map(ApplicationId::new),
             envelope: envelope.map_err(|_| Damage::Corrupt)?.with_dsn(request, wishes),
             size: meta.size,
+            message_id: meta.message_id,
+            notification: meta.notification,
         },
         content: if meta.file { ContentPlace::File { crc: meta.crc } } else { ContentPlace::Record },
     })
@@ -308,6 +324,7 @@ fn read<T: std::str::FromStr>(text: Option<String>) -> Option<T> {
 mod tests {
     use super::*;
     use crate::{
+        history::What,
         mail::{EnhancedCode, Reply},
         queue::status::{Recipient, RecipientStatus, Said},
     };
@@ -327,6 +344,8 @@ mod tests {
             )
             .unwrap(),
             size: 9,
+            message_id: Some("<\"odd\"@example.com>".into()),
+            notification: true,
         }
     }
 
@@ -339,6 +358,7 @@ mod tests {
         assert_eq!(content, ContentPlace::Record);
         assert_eq!(received.envelope, sample().envelope);
         assert_eq!((received.account, received.application), (sample().account, sample().application));
+        assert_eq!(received.message_id, sample().message_id);
 
         let mut status = Status::fresh(3, 5);
         let said = |text: &str| {
@@ -363,9 +383,14 @@ mod tests {
         status.account = Some(AccountId::new("other"));
         status.warned = true;
         status.last_reply = "550 5.1.1 \"no\"".into();
-        let octets = encode_status(sample().id, &status);
-        let Record::Status { id, status: read } = decode(&octets).unwrap().0 else { panic!() };
-        assert_eq!((id, read), (sample().id, status));
+        let told = [Event { reply: "250 ok".into(), ..Event::new(7, sample().id, What::Delivered) }];
+        let octets = encode_status(sample().id, &status, &told);
+        let Record::Status { id, status: read, events } = decode(&octets).unwrap().0 else { panic!() };
+        assert_eq!((id, read, &*events), (sample().id, status, &told[..]));
+
+        let octets = encode_done(sample().id, &told);
+        let Record::Done { id, events } = decode(&octets).unwrap().0 else { panic!() };
+        assert_eq!((id, &*events), (sample().id, &told[..]));
     }
 
     #[test]
@@ -394,6 +419,16 @@ mod tests {
     }
 
     #[test]
+    fn records_from_before_the_history_say_nothing_for_it() {
+        let meta = serde_json::json!({"id": sample().id.number()});
+        let Record::Done { id, events } = decode(&frame(3, &meta, b"")).unwrap().0 else { panic!() };
+        assert_eq!((id, events), (sample().id, vec![]));
+        let meta = serde_json::json!({"id": 1, "recipients": "p", "attempts": 0, "next": 5});
+        let Record::Status { events, .. } = decode(&frame(2, &meta, b"")).unwrap().0 else { panic!() };
+        assert_eq!(events, []);
+    }
+
+    #[test]
     fn one_flipped_bit_anywhere_is_noticed() {
         let octets = encode_received(&sample(), b"content\r\n");
         for bit in 0..octets.len() * 8 {
@@ -406,7 +441,7 @@ mod tests {
 
     #[test]
     fn every_cut_is_short() {
-        let octets = encode_done(sample().id);
+        let octets = encode_done(sample().id, &[]);
         for end in 0..octets.len() {
             assert_eq!(decode(&octets[..end]).unwrap_err(), Damage::Short, "{end}");
         }

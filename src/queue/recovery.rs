@@ -8,8 +8,9 @@ use super::{
     record::{ContentPlace, Record},
     state::{Item, Phase, State},
     status::Status,
+    told,
 };
-use crate::mail::QueueId;
+use crate::{history::History, mail::QueueId};
 use std::{
     fs::{self, File},
     io,
@@ -69,7 +70,11 @@ pub(super) fn content_path(directory: &Path, id: QueueId) -> PathBuf {
     directory.join(CONTENT).join(format!("{id}.eml"))
 }
 
-pub(super) fn open(directory: &Path, options: &JournalOptions) -> Result<Opened, OpenError> {
+pub(super) fn open(
+    directory: &Path,
+    options: &JournalOptions,
+    history: &History,
+) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::Io { directory: directory.to_owned(), source };
     for part in [JOURNAL, CONTENT] {
         disk::make_directory(options.disk.as_ref(), &directory.join(part)).map_err(failed)?;
@@ -90,17 +95,23 @@ pub(super) fn open(directory: &Path, options: &JournalOptions) -> Result<Opened,
         Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked(directory.to_owned())),
         Err(error) => return Err(failed(error.into())),
     }
-    read(directory, options, lock).map_err(|error| match error {
+    read(directory, options, lock, history).map_err(|error| match error {
         ScanError::Later(version) => version.into(),
         ScanError::Io(error) => failed(error),
     })
 }
 
-fn read(directory: &Path, options: &JournalOptions, lock: File) -> Result<Opened, ScanError> {
+fn read(
+    directory: &Path,
+    options: &JournalOptions,
+    lock: File,
+    history: &History,
+) -> Result<Opened, ScanError> {
     let disk = options.disk.as_ref();
     let journal_directory = directory.join(JOURNAL);
     let mut found = Found::default();
     let scanned = journal::scan(disk, &journal_directory, &directory.join(QUARANTINE), |record, place| {
+        told::by(&record, history.recalls_from()).iter().for_each(|event| history.recall(event));
         found.take(record, place)
     })?;
     let mut recovery = found.enqueue();
@@ -115,6 +126,7 @@ fn read(directory: &Path, options: &JournalOptions, lock: File) -> Result<Opened
     recovery.orphans = sweep_content(disk, directory, &state, recovery.damaged > 0)?;
     let journal = Journal::start(&journal_directory, options, scanned.last)?;
     // Dead segments of the last run go now, while the newest of them still counts as written to.
+    history.sync_blocking();
     journal.remove_segments(state.dead_segments());
     Ok(Opened { journal, state, recovery, last_id, lock })
 }
@@ -131,7 +143,7 @@ impl Found {
     fn take(&mut self, record: Record, place: Place) {
         let id = match &record {
             Record::Received { received, .. } => received.id,
-            Record::Status { id, .. } | Record::Done { id } => *id,
+            Record::Status { id, .. } | Record::Done { id, .. } => *id,
         };
         self.last_id = self.last_id.max(id.number());
         match record {

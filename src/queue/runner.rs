@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     account::{AccountId, Delivery, Pacing},
-    mail::{ContentSource, QueueId},
-    outbound::{Attempt, Outcome, Upstream},
+    mail::{ContentSource, Mailbox, QueueId, ReversePath},
+    outbound::{Attempt, Disposition, Outcome, Stage, Upstream},
 };
 use std::{
     collections::HashMap,
@@ -53,6 +53,8 @@ pub struct Outlet {
     pub pacing: Pacing,
     /// When a client is told that its message is taken.
     pub delivery: Delivery,
+    /// Its own address, which notifications come from.
+    pub address: Option<Mailbox>,
     /// Who carries its mail.
     pub carrier: Arc<dyn Carrier>,
 }
@@ -87,6 +89,11 @@ impl Lanes {
             remembering: AtomicBool::new(false),
             _lock: lock,
         }
+    }
+
+    /// Cancelled when the queue shuts down.
+    pub(super) fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
     }
 
     pub(super) fn wake(&self, account: &AccountId) {
@@ -149,6 +156,15 @@ pub(super) fn attempt_at(received: &Received, tried: &[usize], content: ContentS
     }
 }
 
+/// Whether a message was refused for all recipients, and not because of them.
+fn is_refused(outcome: &Outcome) -> bool {
+    let refused = |disposition: &Disposition| match disposition {
+        Disposition::Failed(trouble) => trouble.stage != Stage::Rcpt,
+        _ => false,
+    };
+    !outcome.dispositions.is_empty() && outcome.dispositions.iter().all(refused)
+}
+
 enum Step {
     Run(Box<Claimed>),
     Wait(Millis),
@@ -161,6 +177,7 @@ impl Queue {
         let lanes = &self.shared.lanes;
         if !lanes.remembering.swap(true, Ordering::Relaxed) {
             lanes.tasks.spawn(self.clone().remember_paces());
+            lanes.tasks.spawn(self.clone().notify());
         }
         let mut state = self.state();
         for lane in state.lanes_mut() {
@@ -175,10 +192,11 @@ impl Queue {
             }
             stays
         });
-        for Outlet { account, pacing, delivery, carrier } in outlets {
+        for Outlet { account, pacing, delivery, address, carrier } in outlets {
             let lane = state.lane(&account);
             lane.pacing = Some(pacing);
             lane.delivery = delivery;
+            lane.address = address;
             // What was wrong may have been the configuration.
             lane.brake.reconfigured(self.now());
             match running.get_mut(&account) {
@@ -332,8 +350,17 @@ impl Queue {
             return; // The day is full: it goes back to its lane, which waits.
         }
         tried.truncate(granted);
-        let attempt = attempt_at(&received, &tried, content);
-        let outcome = carrier.deliver(&attempt).await;
+        let mut attempt = attempt_at(&received, &tried, content);
+        let mut outcome = carrier.deliver(&attempt).await;
+        let own_address = self.state().lane(&claimed.account).address.clone();
+        if received.notification
+            && is_refused(&outcome)
+            && let Some(address) = own_address
+        {
+            // Some providers refuse the null reverse-path: then it comes from the account itself (RFC 3834 §4).
+            attempt.reverse_path = ReversePath::Mailbox(address);
+            outcome = carrier.deliver(&attempt).await;
+        }
         drop(attempt);
         self.settle(claimed, &received, status, &tried, &outcome).await;
     }

@@ -3,21 +3,26 @@
 use super::{
     Queue,
     entry::Received,
-    journal::Durability,
+    journal::{Durability, Place},
     lane::{Brake, Cause, Lane},
     record,
     runner::{Claimed, put_back},
     schedule::Millis,
     state::Item,
     status::{Next, Status},
+    told::Tried,
 };
 use crate::{
     account::{AccountId, Pacing},
+    history::Event,
     mail::{QueueId, Reply},
     outbound::{Disposition, LaneEffect, Outcome},
     telemetry::{self, AttemptEvent, MailEvent},
 };
-use std::sync::atomic::Ordering;
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 impl Queue {
     pub(super) async fn settle(
@@ -29,26 +34,28 @@ impl Queue {
         outcome: &Outcome,
     ) {
         let now = self.now();
+        let pending = status.outstanding(None);
         let next =
             status.settle(tried, outcome, received.received_at, now, &self.schedule(), fastrand::f64());
+        self.settle_notices(received, &mut status);
         report(received, tried.len(), &status, outcome, next, now);
-        let changed = match next {
-            Next::Done | Next::Untried => None,
-            Next::Deferred | Next::Failed | Next::Expired => Some(record::encode_status(claimed.id, &status)),
-        };
-        // The record of a departure is written behind the worker's back: its connection has better things to do.
-        if next == Next::Done {
-            self.shared.lanes.tasks.spawn(self.clone().depart(claimed.id));
-        }
-        let place = match changed {
-            None => None,
-            Some(octets) => match self.journal().append(octets, Durability::Written).await {
-                Ok(place) => Some(place),
-                Err(error) => {
-                    tracing::error!(target: "waxseal::queue", queue_id = %claimed.id, %error, "status not written");
-                    None
-                }
-            },
+        let account = &claimed.account;
+        let tried_now =
+            Tried { received, account, pending: &pending, tried, outcome, status: &status, next, now };
+        let events = tried_now.events();
+        let place = match next {
+            // Written behind the worker's back: its connection has better things to do.
+            Next::Done => {
+                self.shared.lanes.tasks.spawn(self.clone().depart(claimed.id, events));
+                None
+            }
+            Next::Untried => {
+                self.history().prepare(&events).tell();
+                None
+            }
+            Next::Deferred | Next::Failed | Next::Expired => {
+                self.write_status(claimed.id, &status, &events).await
+            }
         };
         claimed.settled = true;
         let mut state = self.state();
@@ -84,16 +91,40 @@ impl Queue {
         news.tell(account);
     }
 
+    async fn write_status(&self, id: QueueId, status: &Status, events: &[Event]) -> Option<Place> {
+        let telling = self.history().prepare(events);
+        let octets = record::encode_status(id, status, events);
+        let written = self.journal().append(octets, Durability::Written).await;
+        // What the provider said was said, written or not.
+        telling.tell();
+        let unwritten = |error: &io::Error| {
+            tracing::error!(target: "waxseal::queue", queue_id = %id, %error, "status not written");
+        };
+        written.inspect_err(unwritten).ok()
+    }
+
+    /// Writes that a message has left, with what happened.
+    pub(super) async fn write_departure(
+        &self,
+        id: QueueId,
+        events: &[Event],
+        durability: Durability,
+    ) -> io::Result<()> {
+        let telling = self.history().prepare(events);
+        let place = self.journal().append(record::encode_done(id, events), durability).await?;
+        telling.tell();
+        self.state().appended(place);
+        Ok(())
+    }
+
     /// Writes that a message has left, and lets go of what it took.
-    pub(super) async fn depart(self, id: QueueId) {
-        match self.journal().append(record::encode_done(id), Durability::Written).await {
-            Ok(place) => {
-                self.state().appended(place);
-                self.discard(id);
-            }
+    pub(super) async fn depart(self, id: QueueId, events: Vec<Event>) {
+        match self.write_departure(id, &events, Durability::Written).await {
+            Ok(()) => self.discard(id),
             // It was delivered all the same. The next start will deliver it again, whole, so its content stays.
             Err(error) => {
                 tracing::error!(target: "waxseal::queue", queue_id = %id, %error, "departure not written");
+                self.history().prepare(&events).tell();
                 self.let_go(id);
             }
         }
@@ -114,9 +145,18 @@ impl Queue {
         Some(item)
     }
 
+    /// Removes segments in which nothing lives, once the history has what their records say.
     pub(super) fn remove_dead_segments(&self) {
         let dead = self.state().dead_segments();
-        self.journal().remove_segments(dead);
+        if dead.is_empty() {
+            return;
+        }
+        let shared = Arc::downgrade(&self.shared);
+        self.history().then(move || {
+            // Where the queue is closed by then, its next start does it.
+            let Some(shared) = shared.upgrade() else { return };
+            shared.journal.remove_segments(dead);
+        });
     }
 }
 

@@ -5,9 +5,11 @@ use super::{
     Queue,
     entry::Received,
     intake::{CommitError, Commitment, Whole},
+    journal::Durability,
     lane::sender_class,
     runner::{Claimed, attempt_at},
     status::{Next, Status},
+    told::{self, Tried},
 };
 use crate::{
     account::{AccountId, ApplicationId, Delivery, Pacing},
@@ -90,11 +92,11 @@ impl Whole {
     async fn decided(self, slot: Slot, all: &[usize], outcome: &Outcome) -> Result<Commitment, CommitError> {
         match verdict(&outcome.dispositions) {
             Some(Ok(reply)) => {
-                self.end(slot, all, outcome);
+                self.end(slot, all, outcome).await;
                 Ok(Commitment::Relayed(self.received.id, reply))
             }
             Some(Err(reply)) => {
-                self.end(slot, all, outcome);
+                self.end(slot, all, outcome).await;
                 Ok(Commitment::Refused(reply))
             }
             None => {
@@ -109,15 +111,28 @@ impl Whole {
         }
     }
 
-    fn end(&self, slot: Slot, all: &[usize], outcome: &Outcome) {
+    /// The queue never had the message: all that its journal gets is what happened, for the history.
+    async fn end(&self, slot: Slot, all: &[usize], outcome: &Outcome) {
         let now = self.queue.now();
+        let received = &*self.received;
         let mut status = Status::fresh(all.len(), self.received.received_at);
         let schedule = self.queue.schedule();
         let next = status.settle(all, outcome, self.received.received_at, now, &schedule, 0.5);
         debug_assert!(matches!(next, Next::Done | Next::Failed));
         self.tell();
-        super::settle::report(&self.received, all.len(), &status, outcome, next, now);
+        super::settle::report(received, all.len(), &status, outcome, next, now);
+        let account = slot.account.clone();
         slot.end(outcome);
+        let mut events = vec![told::received(received)];
+        let (account, status) = (&account, &status);
+        let tried = Tried { received, account, pending: all, tried: all, outcome, status, next, now };
+        events.extend(tried.events());
+        if let Err(error) = self.queue.write_departure(received.id, &events, Durability::Written).await {
+            let queue_id = received.id;
+            tracing::error!(target: "waxseal::queue", %queue_id, %error, "departure not written");
+            self.queue.history().prepare(&events).tell();
+        }
+        self.queue.remove_dead_segments();
     }
 
     /// The provider takes longer than the client should wait. The message is made durable while the transaction goes

@@ -68,7 +68,7 @@ impl Audit {
                     self.promises.insert(received.id, Promise { octets: received.size, crc: *crc });
                 }
             }
-            Record::Status { id, status } => {
+            Record::Status { id, status, .. } => {
                 totals.statuses += 1;
                 match self.living.get(id) {
                     // The receipt may have been moved behind it.
@@ -83,7 +83,7 @@ impl Audit {
                     }
                 }
             }
-            Record::Done { id } => {
+            Record::Done { id, .. } => {
                 totals.departures += 1;
                 self.living.remove(id);
                 self.promises.remove(id);

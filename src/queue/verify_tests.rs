@@ -14,7 +14,16 @@ fn receipt(n: u64, content: ContentPlace) -> Record {
     let to = ["b@example.org", "c@example.org"].map(|to| ForwardPath::parse(to).unwrap()).to_vec();
     let envelope = Envelope::new(from, to, BodyType::SevenBit, false).unwrap();
     let account = AccountId::new("x");
-    let received = Received { id: id(n), received_at: 1, account, application: None, envelope, size: 10 };
+    let received = Received {
+        id: id(n),
+        received_at: 1,
+        account,
+        application: None,
+        envelope,
+        size: 10,
+        message_id: None,
+        notification: false,
+    };
     Record::Received { received, content }
 }
 
@@ -23,11 +32,11 @@ fn in_file(n: u64, crc: Option<u32>) -> Record {
 }
 
 fn status(n: u64, recipients: usize) -> Record {
-    Record::Status { id: id(n), status: Status::fresh(recipients, 1) }
+    Record::Status { id: id(n), status: Status::fresh(recipients, 1), events: Vec::new() }
 }
 
 fn done(n: u64) -> Record {
-    Record::Done { id: id(n) }
+    Record::Done { id: id(n), events: Vec::new() }
 }
 
 /// A content file: whose, its octets, its CRC-32.

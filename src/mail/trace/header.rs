@@ -1,7 +1,10 @@
 //! A look over the header section while it comes in (RFC 5322 §2.2).
 
+/// Octets of a `Message-ID` field's body that are kept: a line's limit (RFC 5322 §2.1.1).
+const MESSAGE_ID_LIMIT: usize = 998;
+
 /// What has been seen of a header section. Lines are looked at once each, however the octets arrive.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct HeaderScan {
     /// Start of the first line not looked at.
     line: usize,
@@ -10,8 +13,18 @@ pub struct HeaderScan {
     fields: usize,
     hops: usize,
     date: bool,
-    message_id: bool,
+    /// The body of the first `Message-ID`.
+    message_id: Option<Vec<u8>>,
+    /// Whether a folded line goes on with it.
+    within_message_id: bool,
     end: Option<End>,
+}
+
+impl std::fmt::Debug for HeaderScan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Header fields never reach a log, by whatever way.
+        write!(f, "HeaderScan({} fields)", self.fields)
+    }
 }
 
 /// Why the header section ended.
@@ -46,17 +59,29 @@ impl HeaderScan {
             if self.fields == 0 {
                 self.end = Some(End::OtherLine);
             }
+            if self.within_message_id {
+                self.keep_message_id(line);
+            }
         } else if let Some(name) = field_name(line) {
             self.fields += 1;
             self.hops += usize::from(name.eq_ignore_ascii_case(b"Received"));
             self.date |= name.eq_ignore_ascii_case(b"Date");
-            self.message_id |= name.eq_ignore_ascii_case(b"Message-ID");
+            self.within_message_id = self.message_id.is_none() && name.eq_ignore_ascii_case(b"Message-ID");
+            if self.within_message_id {
+                self.keep_message_id(&line[memchr::memchr(b':', line).map_or(0, |colon| colon + 1)..]);
+            }
         } else if self.fields == 0 && line.starts_with(b"From ") {
             // The first line of an mbox entry: odd, but the header section follows.
             self.fields += 1;
         } else {
             self.end = Some(End::OtherLine);
         }
+    }
+
+    fn keep_message_id(&mut self, part: &[u8]) {
+        let kept = self.message_id.get_or_insert_default();
+        let room = MESSAGE_ID_LIMIT.saturating_sub(kept.len());
+        kept.extend_from_slice(&part[..part.len().min(room)]);
     }
 
     /// `Received` fields.
@@ -71,7 +96,19 @@ impl HeaderScan {
 
     /// Whether there is a `Message-ID`.
     pub fn has_message_id(&self) -> bool {
-        self.message_id
+        self.message_id.is_some()
+    }
+
+    /// The message's own name, `<left@right>` where it is well formed, in printable characters: what stands between
+    /// the first `<` and the last `>`, else all of the field's body. `None` where there is none, or nothing in it.
+    pub fn message_id(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(self.message_id.as_deref()?);
+        let named = match (text.find('<'), text.rfind('>')) {
+            (Some(open), Some(close)) if open < close => &text[open..=close],
+            _ => &text,
+        };
+        let name: String = named.trim().chars().filter(|c| !c.is_control()).collect();
+        (!name.is_empty()).then_some(name)
     }
 
     /// Whether the message begins with its body, without the empty line that should come first; or is empty.
@@ -96,6 +133,27 @@ mod tests {
         let mut scan = HeaderScan::default();
         assert!(scan.advance(content));
         assert_eq!(scan.hops(), 2);
+    }
+
+    #[test]
+    fn a_message_is_known_by_its_first_message_id() {
+        let cases = [
+            ("Message-ID: <a@b>\r\n\r\n", Some("<a@b>")),
+            ("MESSAGE-ID :<a@b> (comment)\r\nMessage-ID: <c@d>\r\n\r\n", Some("<a@b>")),
+            ("Message-ID:\r\n <folded@b>\r\nSubject: x\r\n y\r\n\r\n", Some("<folded@b>")),
+            ("Message-ID: no brackets\t\r\n\r\n", Some("no brackets")),
+            ("Message-ID: <a\x1b[2J\u{9b}@b>\r\n\r\n", Some("<a[2J@b>")),
+            ("Message-ID: \r\n\r\n", None),
+            ("Subject: x\r\n\r\nMessage-ID: <body@b>\r\n", None),
+        ];
+        for (content, wanted) in cases {
+            let mut scan = HeaderScan::default();
+            scan.advance(content.as_bytes());
+            assert_eq!(scan.message_id().as_deref(), wanted, "{content:?}");
+        }
+        let mut scan = HeaderScan::default();
+        scan.advance(format!("Message-ID: <{}\r\n {}>\r\n\r\n", "x".repeat(900), "y".repeat(900)).as_bytes());
+        assert_eq!(scan.message_id().map(|id| id.len()), Some(997), "the blank before it is not part of it");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Journal {
         let take = |record, _| {
             seen.push(match record {
                 Record::Received { received, .. } => received.id.number(),
-                Record::Status { id, .. } | Record::Done { id } => id.number(),
+                Record::Status { id, .. } | Record::Done { id, .. } => id.number(),
             });
         };
         let scanned = scan_readonly(self.directory.path(), take).unwrap();
@@ -58,7 +58,7 @@ impl Journal {
 }
 
 fn done(n: u64) -> Vec<u8> {
-    record::encode_done(QueueId::from_number(n))
+    record::encode_done(QueueId::from_number(n), &[])
 }
 
 fn receipt(n: u64, content: &[u8]) -> Vec<u8> {
@@ -71,6 +71,8 @@ fn receipt(n: u64, content: &[u8]) -> Vec<u8> {
         application: None,
         envelope: Envelope::new(from, to, BodyType::SevenBit, false).unwrap(),
         size: content.len() as u64,
+        message_id: None,
+        notification: false,
     };
     record::encode_received(&received, content)
 }

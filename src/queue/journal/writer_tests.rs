@@ -90,11 +90,11 @@ fn journal(directory: &Path, disk: &Flaky) -> Journal {
 }
 
 fn done(n: u32) -> Vec<u8> {
-    record::encode_done(QueueId::new(1, n))
+    record::encode_done(QueueId::new(1, n), &[])
 }
 
 fn read(journal: &Journal, place: Place) -> u32 {
-    let (Record::Done { id }, _) = journal.read(place).unwrap() else { panic!() };
+    let (Record::Done { id, .. }, _) = journal.read(place).unwrap() else { panic!() };
     (id.number() & 0xf_ffff) as u32
 }
 
@@ -102,7 +102,7 @@ fn read(journal: &Journal, place: Place) -> u32 {
 fn found(directory: &Path) -> Vec<u32> {
     let mut found = Vec::new();
     let scanned = super::super::scan_readonly(directory, |record, _| {
-        let Record::Done { id } = record else { panic!() };
+        let Record::Done { id, .. } = record else { panic!() };
         found.push((id.number() & 0xf_ffff) as u32);
     });
     assert_eq!(scanned.unwrap().gaps, []);

@@ -9,7 +9,7 @@ pub(super) use waiting::{SenderClass, Wait, sender_class};
 use super::{entry::Received, pace::Pace, schedule::Millis};
 use crate::{
     account::{AccountId, Delivery, Pacing},
-    mail::{ContentSource, QueueId},
+    mail::{ContentSource, Mailbox, QueueId},
 };
 use brake::Leave;
 use std::sync::Arc;
@@ -82,6 +82,8 @@ pub(super) struct Lane {
     pub(super) pacing: Option<Pacing>,
     /// When a client is told that its message is taken.
     pub(super) delivery: Delivery,
+    /// The account's own address.
+    pub(super) address: Option<Mailbox>,
     waiting: Waiting,
     /// Transactions under way.
     pub(super) active: usize,
@@ -103,6 +105,7 @@ impl Lane {
             account,
             pacing: None,
             delivery: Delivery::Queue,
+            address: None,
             waiting: Waiting::default(),
             active: 0,
             brake: Brake::default(),

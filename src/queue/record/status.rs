@@ -3,6 +3,7 @@
 use super::{Damage, is_false};
 use crate::{
     account::AccountId,
+    history::Event,
     mail::{EnhancedCode, QueueId, Reply},
     queue::{
         schedule::Millis,
@@ -10,10 +11,10 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct StatusMeta {
+pub(super) struct StatusMeta<'a> {
     id: u64,
     /// One letter a recipient: p, d, f, x; a capital where its failure has been told.
     recipients: String,
@@ -31,6 +32,8 @@ pub(super) struct StatusMeta {
     account: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     said: Vec<SaidMeta>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    events: Cow<'a, [Event]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,7 +82,7 @@ fn recipient(letter: char) -> Result<Recipient, Damage> {
     Ok(Recipient { status, said: None, told })
 }
 
-pub(super) fn meta(id: QueueId, status: &Status) -> StatusMeta {
+pub(super) fn meta<'a>(id: QueueId, status: &Status, events: &'a [Event]) -> StatusMeta<'a> {
     StatusMeta {
         id: id.number(),
         recipients: status.recipients.iter().map(letter).collect(),
@@ -91,6 +94,7 @@ pub(super) fn meta(id: QueueId, status: &Status) -> StatusMeta {
         warned: status.warned,
         account: status.account.as_ref().map(|account| account.as_str().to_owned()),
         said: said(&status.recipients),
+        events: events.into(),
     }
 }
 
@@ -121,7 +125,7 @@ fn said(recipients: &[Recipient]) -> Vec<SaidMeta> {
     metas
 }
 
-pub(super) fn read(meta: StatusMeta) -> Result<(QueueId, Status), Damage> {
+pub(super) fn read(meta: StatusMeta<'_>) -> Result<(QueueId, Status, Vec<Event>), Damage> {
     let mut recipients: Vec<_> = meta.recipients.chars().map(recipient).collect::<Result<_, _>>()?;
     for said in meta.said {
         let reply = said.reply.map(|reply| match reply.enhanced {
@@ -154,5 +158,5 @@ pub(super) fn read(meta: StatusMeta) -> Result<(QueueId, Status), Damage> {
         warned: meta.warned,
         account: meta.account.as_deref().map(AccountId::new),
     };
-    Ok((QueueId::from_number(meta.id), status))
+    Ok((QueueId::from_number(meta.id), status, meta.events.into_owned()))
 }

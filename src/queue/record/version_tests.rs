@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A segment as version 1 wrote it, of November 2026, before content files had checksums.
-const VERSION_1: &[u8] = include_bytes!("version_1.wxj");
+const VERSION_1: &[u8] = include_bytes!("../../../tests/fixtures/journal-version-1.wxj");
 
 fn id(sequence: u32) -> QueueId {
     QueueId::new(1_763_900_000_000, sequence)
@@ -54,7 +54,7 @@ fn version_1_is_read() {
     assert_eq!(wish.notify, "SUCCESS,DELAY".parse::<Notify>().ok());
     assert_eq!(wish.orcpt.as_ref().map(ToString::to_string).as_deref(), Some("rfc822;a+2Bx@example.org"));
 
-    let (Record::Status { id: of, status }, b"") = &records[3] else { panic!() };
+    let (Record::Status { id: of, status, .. }, b"") = &records[3] else { panic!() };
     let statuses: Vec<_> = status.recipients.iter().map(|recipient| recipient.status).collect();
     assert_eq!(*of, id(1));
     assert_eq!(statuses, [RecipientStatus::Delivered, RecipientStatus::Pending, RecipientStatus::Pending]);
@@ -64,7 +64,7 @@ fn version_1_is_read() {
         ("450 4.2.0 later", None, false)
     );
 
-    let (Record::Status { id: of, status }, b"") = &records[4] else { panic!() };
+    let (Record::Status { id: of, status, .. }, b"") = &records[4] else { panic!() };
     assert_eq!((*of, status.attempts, status.failed_at), (id(3), 4, Some(1_763_900_080_000)));
     assert_eq!((status.warned, &status.account), (true, &Some(AccountId::new("other"))));
     let [first, second] = status.recipients.as_slice() else { panic!() };
@@ -77,7 +77,7 @@ fn version_1_is_read() {
     assert_eq!(said.explanation, "there is no such mailbox");
     assert_eq!((said.remedy.as_str(), &second.said), ("check the address", &first.said));
 
-    assert!(matches!(&records[5], (Record::Done { id: of }, b"") if *of == id(2)));
+    assert!(matches!(&records[5], (Record::Done { id: of, .. }, b"") if *of == id(2)));
 }
 
 /// The octets that today's writer makes of what it read are those that were read, so that nothing of it is lost when the
@@ -88,8 +88,8 @@ fn what_is_written_today_is_still_version_1() {
     for (record, content) in records(VERSION_1) {
         written.extend(match record {
             Record::Received { received, content: place } => encode_receipt(&received, place, content),
-            Record::Status { id, status } => encode_status(id, &status),
-            Record::Done { id } => encode_done(id),
+            Record::Status { id, status, events } => encode_status(id, &status, &events),
+            Record::Done { id, events } => encode_done(id, &events),
         });
     }
     assert_eq!(written, VERSION_1);

@@ -68,11 +68,13 @@ mod tests {
             application: None,
             envelope: Envelope::new(from, to, BodyType::SevenBit, false).unwrap(),
             size: content.len() as u64,
+            message_id: None,
+            notification: false,
         };
         [
             record::encode_received(&received, content),
             record::encode_received_in_file(&received, 7),
-            record::encode_done(received.id),
+            record::encode_done(received.id, &[]),
         ]
     }
 
