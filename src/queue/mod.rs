@@ -35,7 +35,7 @@ use crate::{
 };
 use entry::Received;
 pub use lane::Tally;
-pub use notify::Desk;
+pub use notify::{Desk, RouteOf};
 
 use journal::{Journal, Place};
 use lane::Fresh;
