@@ -3,6 +3,7 @@
 //! `cargo test --release --test scale -- --ignored --nocapture`; `SCALE_MESSAGES` is a list of sizes. A million
 //! messages take 4.5 GB of disk and a few minutes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+#![allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 mod support;
 

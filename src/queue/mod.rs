@@ -39,7 +39,7 @@ use crate::{
 };
 use entry::Received;
 pub use lane::Tally;
-pub use notify::Desk;
+pub use notify::{Desk, RouteOf};
 
 use disk::{Disk, HostDisk};
 use journal::{Journal, JournalOptions, Place};

@@ -43,13 +43,16 @@ const AT_ONCE: usize = 100;
 /// Failures that a digest lists.
 const LISTED: usize = 100;
 
+/// The account that serves a sender, where one does.
+pub type RouteOf = Arc<dyn Fn(&ReversePath) -> Option<AccountId> + Send + Sync>;
+
 /// What notifications need to know of the configuration.
 #[derive(Clone)]
 pub struct Desk {
     /// This host.
     pub hostname: Arc<str>,
     /// The account that serves a sender.
-    pub route: Arc<dyn Fn(&ReversePath) -> Option<AccountId> + Send + Sync>,
+    pub route: RouteOf,
 }
 
 /// Failures to be told of together.

@@ -99,7 +99,7 @@ mod tests {
         let (a, ops) = ("a@example.com", "ops@example.com");
         let sender = (a.to_owned(), vec![0]);
         let postmaster = (ops.to_owned(), vec![0, 1]);
-        assert_eq!(told(a, Bounce::Sender, None, &status), [sender.clone()]);
+        assert_eq!(told(a, Bounce::Sender, None, &status), std::slice::from_ref(&sender));
         assert_eq!(told(a, Bounce::Both, Some(ops), &status), [sender.clone(), postmaster.clone()]);
         assert_eq!(told(a, Bounce::Postmaster, Some(ops), &status), [postmaster]);
         assert_eq!(told(a, Bounce::Both, Some(a), &status), [sender]);
