@@ -194,8 +194,8 @@ async fn check(directory: &Path, sent: &Sent, known: &Known) -> (Recovery, usize
     assert_eq!(came.keys().copied().collect::<HashSet<_>>(), ids);
     for (id, (recipients, content)) in &came {
         let message = &sent[id];
-        assert_eq!(message.content, *content, "{id} came changed");
-        assert!(*recipients <= message.to, "{id}");
+        assert!(message.content == *content, "{id} came changed");
+        assert!(*recipients <= message.to, "{id} came to some recipients twice");
     }
     (recovery, came.len())
 }
