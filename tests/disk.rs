@@ -173,6 +173,24 @@ async fn a_disk_that_fails_for_a_while_loses_nothing_and_heals_without_a_restart
     }
 }
 
+/// Whoever goes on after a failed write does not get a message committed that lacks some octets.
+#[tokio::test]
+async fn a_message_that_lacks_octets_is_never_committed() {
+    let directory = scratch();
+    let disk = Faulty::default();
+    let (queue, _) = open(footing(&disk), directory.path()).unwrap();
+    let mut intake = queue.begin();
+    disk.fail(Fault::Write, 0, false);
+    intake.write(&b"x\r\n".repeat(LARGE)).await.unwrap_err();
+    for more in [0, LARGE] {
+        let _ = intake.write(&b"y\r\n".repeat(more)).await;
+    }
+    let receipt = Message::random(&mut fastrand::Rng::new(), "stays", 10).receipt();
+    assert!(matches!(intake.commit(receipt).await, Err(CommitError::Io(_))));
+    assert_eq!(fs::read_dir(directory.path().join("queue/content")).unwrap().count(), 0);
+    assert!(queue.ids(None).is_empty());
+}
+
 /// A start that fails says so, and leaves everything for the next one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fails_while_the_queue_starts_loses_nothing() {

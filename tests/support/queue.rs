@@ -70,14 +70,17 @@ impl Message {
         for chunk in self.content.chunks(60_000) {
             intake.write(chunk).await?;
         }
-        let to = (0..self.to).map(|n| ForwardPath::parse(&format!("r{n}@example.org")).unwrap()).collect();
-        let from = ReversePath::parse("app@example.com").unwrap();
-        let envelope = Envelope::new(from, to, BodyType::EightBitMime, false).unwrap();
-        let receipt = Receipt { envelope, account: self.account.clone(), application: None };
-        match intake.commit(receipt).await? {
+        match intake.commit(self.receipt()).await? {
             Commitment::Durable(id) => Ok(id),
             other => panic!("not queued: {other:?}"),
         }
+    }
+
+    pub fn receipt(&self) -> Receipt {
+        let to = (0..self.to).map(|n| ForwardPath::parse(&format!("r{n}@example.org")).unwrap()).collect();
+        let from = ReversePath::parse("app@example.com").unwrap();
+        let envelope = Envelope::new(from, to, BodyType::EightBitMime, false).unwrap();
+        Receipt { envelope, account: self.account.clone(), application: None }
     }
 }
 
