@@ -54,7 +54,12 @@ fn the_sender_is_told_once_with_the_providers_own_reply() {
     ] {
         assert!(notification.contains(part), "{part} is not in\n{notification}");
     }
-    house.message_becomes("failed");
+    let failed = house.message_becomes("failed");
+    until("a history that knows of the notification", || {
+        let traced = house.json(&["trace", failed["id"].as_str().unwrap()]);
+        let events = traced[0]["events"].as_array()?;
+        events.iter().any(|event| event["event"] == "notified" && event["to"][0] == SENDER).then_some(())
+    });
     // A restart tells nobody again.
     drop(daemon);
     let _daemon = house.serve();
