@@ -25,11 +25,11 @@ use support::{
     client::{message, submit},
     faulty::{Fault, Faulty},
     free_port,
-    queue::{Message, Post, drained, open, scratch, until},
+    queue::{Message, Post, delivered, drained, open, refused, scratch, until},
 };
 use waxseal::{
     mail::QueueId,
-    queue::{CommitError, Footing, Queue, journal, record::Record, verify_stopped},
+    queue::{CommitError, Footing, Queue, VerifyError, journal, record::Record, verify_stopped},
     sandbox::SandboxOptions,
 };
 
@@ -497,6 +497,52 @@ fn the_daemon_on_a_full_disk_says_452_and_loses_nothing() {
 }
 
 // ---- verify --------------------------------------------------------------------------------------------------------
+
+/// A queue that takes, sends, holds, moves and removes while it is verified is sound every time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verifying_a_queue_at_work_raises_no_alarm() {
+    let directory = scratch();
+    let (queue, _) = open(footing(&Faulty::default()), directory.path()).unwrap();
+    Post::new(|attempt| {
+        let reply = |_| if fastrand::u8(..4) == 0 { refused(450) } else { delivered() };
+        attempt.recipients.iter().map(reply).collect()
+    })
+    .carry(&queue, &["goes"]);
+    let messages = 600;
+    let work = tokio::spawn({
+        let queue = queue.clone();
+        async move {
+            let mut random = fastrand::Rng::new();
+            for taken in 1..=messages {
+                let size = if random.u8(..10) == 0 { LARGE } else { 300 };
+                let account = if random.u8(..20) == 0 { "stays" } else { "goes" };
+                let id = Message::random(&mut random, account, size).submit(&queue, |_| {}).await.unwrap();
+                let _ = queue.hold(id).await;
+                let _ = queue.release(id, |_| None).await;
+                if taken % 10 == 0 {
+                    queue.keep_house().await;
+                }
+            }
+        }
+    });
+    let (mut verified, mut changed) = (0, 0);
+    while !work.is_finished() {
+        let queue = queue.clone();
+        match tokio::task::spawn_blocking(move || queue.verify()).await.unwrap() {
+            Ok(report) => assert!(report.is_sound(), "{report:#?}"),
+            Err(VerifyError::Changed) => changed += 1,
+            Err(error) => panic!("{error}"),
+        }
+        verified += 1;
+    }
+    work.await.unwrap();
+    println!(
+        "verified {verified} times while {messages} messages came and went: sound each time, {changed} times to be \
+         tried again"
+    );
+    assert!(verified > 10 && changed < verified / 2);
+    queue.shutdown(Duration::from_secs(10)).await;
+}
 
 /// What is damaged is named, by the stopped daemon's files and by the running daemon alike.
 #[test]
