@@ -311,7 +311,6 @@ mod tests {
         status.recipients[2] =
             Recipient { status: RecipientStatus::Expired, said: Some(said("busy")), told: false };
         status.account = Some(AccountId::new("other"));
-        status.warned = true;
         status.last_reply = "550 5.1.1 \"no\"".into();
         let told = [Event { reply: "250 ok".into(), ..Event::new(7, sample().id, What::Delivered) }];
         let octets = encode_status(sample().id, &status, &told);
