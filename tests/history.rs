@@ -7,73 +7,18 @@
     reason = "a test says what is wrong by panicking"
 )]
 
-use std::{
-    collections::VecDeque,
-    fs,
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod scripted;
+
+use scripted::{Script, account, carry, delivered, outcome, settings, trouble};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 use waxseal::{
-    account::{AccountId, ApplicationId, Delivery, Pacing},
-    config::{Bounce, QueueSettings},
+    account::{ApplicationId, Delivery},
+    config::QueueSettings,
     history::{Event, History, Query, search},
-    mail::{BodyType, EnhancedCode, Envelope, ForwardPath, QueueId, Reply, ReversePath},
-    outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble},
-    queue::{Carrier, Commitment, DeliverFuture, Outlet, Queue, Receipt},
+    mail::{BodyType, Envelope, ForwardPath, QueueId, ReversePath},
+    outbound::{Disposition, LaneEffect, Outcome},
+    queue::{Commitment, Queue, Receipt},
 };
-
-/// Answers attempts from a script, then with 250 for everybody.
-#[derive(Default)]
-struct Script(Mutex<VecDeque<Outcome>>);
-
-impl Carrier for Script {
-    fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a> {
-        let next = self.0.lock().unwrap().pop_front();
-        let all_good = || outcome(attempt.recipients.iter().map(|_| delivered()).collect(), LaneEffect::None);
-        let outcome = next.unwrap_or_else(all_good);
-        Box::pin(async move { outcome })
-    }
-}
-
-fn delivered() -> Disposition {
-    Disposition::Delivered(Reply::received(250, "2.0.0 taken"))
-}
-
-fn trouble(code: u16, text: &str) -> Trouble {
-    Trouble {
-        stage: Stage::Rcpt,
-        status: EnhancedCode(4, 0, 0),
-        reply: Some(Reply::received(code, text)),
-        explanation: "the server says no".into(),
-        remedy: String::new(),
-        in_doubt: false,
-    }
-}
-
-fn outcome(dispositions: Vec<Disposition>, lane: LaneEffect) -> Outcome {
-    Outcome {
-        dispositions,
-        lane,
-        trouble: Some(trouble(421, "4.3.2 away")),
-        relay: "smtp.example.com:587".into(),
-        tls: "TLSv1.3".into(),
-        dsn_passed_on: false,
-    }
-}
-
-fn settings() -> QueueSettings {
-    QueueSettings {
-        retry: vec![Duration::from_millis(20)],
-        expire: Duration::from_secs(3600),
-        keep_failed: Duration::from_secs(3600),
-        bounce: Bounce::Sender,
-        postmaster: None,
-        through_timeout: Duration::from_secs(30),
-        max_size: 1 << 40,
-        min_free: 0,
-    }
-}
 
 /// A state directory with a queue in it and a history beside it.
 struct Place(tempfile::TempDir);
@@ -107,19 +52,10 @@ impl Place {
     }
 }
 
-fn account() -> AccountId {
-    AccountId::new("support")
-}
-
-fn carry(queue: &Queue, delivery: Delivery, outcomes: Vec<Outcome>) {
-    let pacing = Pacing {
-        max_connections: 2,
-        rate_limit: None,
-        daily_recipients: None,
-        max_recipients_per_message: None,
-    };
-    let carrier = Arc::new(Script(Mutex::new(outcomes.into())));
-    queue.configure(vec![Outlet { account: account(), pacing, delivery, address: None, carrier }]);
+fn carry_out(queue: &Queue, delivery: Delivery, outcomes: Vec<Outcome>) {
+    let script = Script::default();
+    script.outcomes.lock().unwrap().extend(outcomes);
+    carry(queue, delivery, Arc::new(script));
 }
 
 async fn submit(queue: &Queue, content: &[u8]) -> Commitment {
@@ -161,7 +97,7 @@ async fn close(queue: Queue) {
 async fn a_life_is_told_from_receipt_to_the_last_reply() {
     let place = Place::new();
     let queue = place.open(settings());
-    carry(
+    carry_out(
         &queue,
         Delivery::Queue,
         vec![
@@ -222,8 +158,8 @@ async fn what_operators_and_time_do_is_told() {
     let (held, removed) = (queued(&queue).await, queued(&queue).await);
     queue.hold(held).await.unwrap();
     queue.remove(removed).await.unwrap();
-    carry(&queue, Delivery::Queue, vec![refused(), refused()]);
-    queue.release(held, |_| Some(AccountId::new("support"))).await.unwrap();
+    carry_out(&queue, Delivery::Queue, vec![refused(), refused()]);
+    queue.release(held, |_| Some(account())).await.unwrap();
     becomes(&queue, held, Some("failed")).await;
     queue.retry(held).await.unwrap();
     becomes(&queue, held, Some("failed")).await;
@@ -246,7 +182,7 @@ async fn expiry_is_told_for_everybody_outstanding() {
     tokio::time::sleep(Duration::from_millis(2)).await; // Past `expire`.
     let last =
         outcome(vec![delivered(), Disposition::Deferred(trouble(450, "4.2.1 busy"))], LaneEffect::None);
-    carry(&queue, Delivery::Queue, vec![last]);
+    carry_out(&queue, Delivery::Queue, vec![last]);
     becomes(&queue, id, Some("failed")).await;
     close(queue).await;
     assert_eq!(place.says(id), ["received ab", "delivered a: 250 2.0.0 taken", "expired b: 450 4.2.1 busy"]);
@@ -257,10 +193,10 @@ async fn what_goes_through_has_a_history_although_the_queue_never_had_it() {
     let place = Place::new();
     let queue = place.open(settings());
     let refused = || Disposition::Failed(trouble(550, "5.7.1 not you"));
-    carry(&queue, Delivery::Through, vec![outcome(vec![delivered(), delivered()], LaneEffect::None)]);
+    carry_out(&queue, Delivery::Through, vec![outcome(vec![delivered(), delivered()], LaneEffect::None)]);
     let content = b"Message-ID: <through@app>\r\n\r\n";
     let Commitment::Relayed(id, _) = submit(&queue, content).await else { panic!("not relayed") };
-    carry(&queue, Delivery::Through, vec![outcome(vec![refused(), refused()], LaneEffect::None)]);
+    carry_out(&queue, Delivery::Through, vec![outcome(vec![refused(), refused()], LaneEffect::None)]);
     assert!(matches!(submit(&queue, content).await, Commitment::Refused(_)));
     close(queue).await;
     let told = ["received ab", "delivered ab: 250 2.0.0 taken"];
@@ -296,7 +232,7 @@ async fn what_the_history_lost_is_taken_from_the_journal_at_the_next_start() {
     let synced = copy(&place.history());
 
     let queue = place.open(settings());
-    carry(
+    carry_out(
         &queue,
         Delivery::Queue,
         vec![outcome(vec![delivered(), Disposition::Deferred(trouble(450, "4.2.1 busy"))], LaneEffect::None)],
@@ -339,7 +275,7 @@ async fn a_history_that_cannot_be_written_holds_up_neither_mail_nor_the_journal(
     let place = Place::new();
     fs::write(place.history(), "in the way").unwrap();
     let queue = place.open(settings());
-    carry(&queue, Delivery::Queue, vec![]);
+    carry_out(&queue, Delivery::Queue, vec![]);
     let id = queued(&queue).await;
     becomes(&queue, id, None).await;
     queue.history().sync().await;

@@ -3,6 +3,8 @@
 mod model;
 pub mod presets;
 pub mod routing;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod token;
 
 pub use model::{

@@ -1,37 +1,10 @@
 //! Routing as tables.
 
 use super::*;
-use crate::account::{AccountType, Delivery, Login, Mechanism, Pacing, SecurityMode, Server};
+use crate::account::samples::account as sample;
 
 fn account(id: &str, application: Option<&str>, domains: &[&str]) -> Account {
-    Account {
-        id: AccountId::new(id),
-        name: id.into(),
-        description: String::new(),
-        active: true,
-        application: application.map(ApplicationId::new),
-        kind: AccountType::Basic,
-        domains: domains.iter().map(|d| DomainPattern::parse(d).unwrap()).collect(),
-        senders: Vec::new(),
-        default: false,
-        server: Server {
-            host: "smtp.example.com".into(),
-            port: 587,
-            security: SecurityMode::StartTls,
-            allow_plaintext_authentication: false,
-            certificate_validation: true,
-            ca_file: None,
-        },
-        login: Login::None,
-        mechanism: Mechanism::Auto,
-        pacing: Pacing {
-            max_connections: 1,
-            rate_limit: None,
-            daily_recipients: None,
-            max_recipients_per_message: None,
-        },
-        delivery: Delivery::Queue,
-    }
+    Account { application: application.map(ApplicationId::new), ..sample(id, domains) }
 }
 
 fn world() -> Vec<Account> {

@@ -128,10 +128,8 @@ impl Service {
             Request::QueueList { account, most } => {
                 let queue = self.queue.clone();
                 let account = account.as_deref().map(AccountId::new);
-                blocking(move || {
-                    queue.list(account.as_ref(), None, most).iter().map(message).collect::<Vec<_>>()
-                })
-                .await
+                blocking(move || queue.list(account.as_ref(), most).iter().map(message).collect::<Vec<_>>())
+                    .await
             }
             Request::QueueShow { id } => match id.parse::<QueueId>() {
                 Err(error) => failed(FAILED, format!("{id}: {error}")),
@@ -304,6 +302,18 @@ impl Service {
             warnings
                 .push(format!("the history cannot be written: {trouble}. Mail goes on; look at the disk"));
         }
+        let kept_back = self.queue.kept_back();
+        if kept_back > 0 {
+            warnings.push(format!("{kept_back} failed messages wait to be told of in a digest: their senders have been told of ten others within the hour"));
+        }
+        for lane in self.queue.lanes() {
+            if let Some(learned) = lane.learned {
+                warnings.push(format!(
+                    "account {}: its provider has asked for less, so for now {learned}",
+                    lane.account
+                ));
+            }
+        }
         done(StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -355,6 +365,10 @@ async fn change_one(
         QueueChange::Remove => queue.remove(id).await,
         QueueChange::Release => {
             let route = |received: &Received| {
+                // A notification goes through the account of the message that it tells of.
+                if received.notification {
+                    return None;
+                }
                 snapshot.route(received.application.as_ref(), received.envelope.reverse_path()).ok()
             };
             queue.release(id, route).await

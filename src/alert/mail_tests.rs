@@ -2,42 +2,11 @@
 
 use super::*;
 use crate::{
-    account::{AccountType, ApplicationId, Delivery, Login, Mechanism, Pacing, SecurityMode, Server},
+    account::{Account, ApplicationId, Login, samples::account},
     alert::notice::{Event, Key, Phase},
     mail::Content,
 };
 use std::time::{Duration, UNIX_EPOCH};
-
-fn account(id: &str, domains: &[&str]) -> Account {
-    Account {
-        id: AccountId::new(id),
-        name: id.to_owned(),
-        description: String::new(),
-        active: true,
-        application: None,
-        kind: AccountType::Basic,
-        domains: domains.iter().map(|domain| crate::account::DomainPattern::parse(domain).unwrap()).collect(),
-        senders: Vec::new(),
-        default: false,
-        server: Server {
-            host: "127.0.0.1".into(),
-            port: 587,
-            security: SecurityMode::StartTls,
-            allow_plaintext_authentication: false,
-            certificate_validation: true,
-            ca_file: None,
-        },
-        login: Login::None,
-        mechanism: Mechanism::Auto,
-        pacing: Pacing {
-            max_connections: 1,
-            rate_limit: None,
-            daily_recipients: None,
-            max_recipients_per_message: None,
-        },
-        delivery: Delivery::Queue,
-    }
-}
 
 fn named(username: &str) -> Account {
     let login = Login::Password { username: username.to_owned(), password: "hunter2".into() };

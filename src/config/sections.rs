@@ -58,7 +58,8 @@ pub(super) fn state_dir(root: &Tree, env: &BTreeMap<String, String>, reader: &Re
 pub(super) fn queue(root: &Tree, reader: &mut Reader) -> QueueSettings {
     let empty = Tree::new();
     let table = section(root, "queue", &empty);
-    let mut retry = vec![MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE];
+    let default = QueueSettings::default();
+    let mut retry = default.retry;
     if let Some(entry) = table.get("retry") {
         let waits: Vec<_> = texts(Some(entry)).into_iter().map(|(entry, _)| entry.clone()).collect();
         retry = waits.iter().map(|wait| reader.duration(Some(wait), MINUTE)).collect();
@@ -69,13 +70,13 @@ pub(super) fn queue(root: &Tree, reader: &mut Reader) -> QueueSettings {
     let bounce = bounce(table, reader);
     QueueSettings {
         retry,
-        expire: reader.duration(table.get("expire"), 5 * DAY),
-        keep_failed: reader.duration(table.get("keep_failed"), 14 * DAY),
+        expire: reader.duration(table.get("expire"), default.expire),
+        keep_failed: reader.duration(table.get("keep_failed"), default.keep_failed),
         bounce,
         postmaster: reader.mailbox(table.get("postmaster")),
-        through_timeout: reader.duration(table.get("through_timeout"), MINUTE / 2),
-        max_size: reader.size(table.get("max_size"), 10 << 30),
-        min_free: reader.size(table.get("min_free"), 512 << 20),
+        through_timeout: reader.duration(table.get("through_timeout"), default.through_timeout),
+        max_size: reader.size(table.get("max_size"), default.max_size),
+        min_free: reader.size(table.get("min_free"), default.min_free),
     }
 }
 

@@ -110,6 +110,23 @@ pub struct QueueSettings {
     pub min_free: u64,
 }
 
+/// What holds where the configuration says nothing.
+impl Default for QueueSettings {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Self {
+            retry: [1, 5, 15, 60].map(minutes).to_vec(),
+            expire: minutes(5 * 24 * 60),
+            keep_failed: minutes(14 * 24 * 60),
+            bounce: Bounce::default(),
+            postmaster: None,
+            through_timeout: Duration::from_secs(30),
+            max_size: 10 << 30,
+            min_free: 512 << 20,
+        }
+    }
+}
+
 /// `[limits]`.
 #[derive(Debug, Clone)]
 pub struct Limits {

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::{
         account::AccountId,
-        config::{Bounce, QueueSettings},
+        config::QueueSettings,
         history::History,
         mail::{BodyType, Envelope, ForwardPath, ReversePath},
         queue::Receipt,
@@ -112,16 +112,7 @@ mod tests {
     use std::path::Path;
 
     fn open(directory: &Path) -> Queue {
-        let settings = QueueSettings {
-            retry: vec![Duration::from_secs(60)],
-            expire: Duration::from_secs(3600),
-            keep_failed: Duration::from_secs(3600),
-            bounce: Bounce::Sender,
-            postmaster: None,
-            through_timeout: Duration::from_secs(30),
-            max_size: u64::MAX,
-            min_free: 0,
-        };
+        let settings = QueueSettings { min_free: 0, ..QueueSettings::default() };
         let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
         Queue::open(directory, settings, history).unwrap().0
     }

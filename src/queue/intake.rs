@@ -170,28 +170,17 @@ impl Intake {
     /// Makes the message durable, or, where its account delivers `through`, offers it to the provider first. After
     /// `Ok` the client is told what it says. Once begun, this runs to its end even where the caller goes away: a
     /// message is never on disk and unknown to the queue.
-    pub async fn commit(mut self, receipt: Receipt) -> Result<Commitment, CommitError> {
-        if self.broken || self.file.is_some() && !self.buffer.is_empty() {
-            self.spill().await?;
-        }
-        let committed = tokio::spawn(async move {
-            let whole = self.complete(receipt)?;
-            whole.through_or_queued().await
-        });
-        committed.await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())))
+    pub async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
+        let whole = self.complete(receipt).await?;
+        to_its_end(whole.through_or_queued()).await
     }
 
     /// As [`Intake::commit`], for a message of our own, which no client waits for: after `Ok` it is on stable storage,
     /// however its account delivers.
-    pub async fn commit_to_queue(mut self, receipt: Receipt) -> Result<QueueId, CommitError> {
+    pub async fn commit_to_queue(self, receipt: Receipt) -> Result<QueueId, CommitError> {
         let id = self.id;
-        if self.file.is_some() && !self.buffer.is_empty() {
-            self.spill().await?;
-        }
-        let committed = tokio::spawn(async move { self.complete(receipt)?.queued().await });
-        let committed =
-            committed.await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())));
-        committed.map(|_| id)
+        let whole = self.complete(receipt).await?;
+        to_its_end(whole.queued()).await.map(|_| id)
     }
 
     /// As [`Intake::commit_to_queue`], for a notification of our own.
@@ -200,7 +189,10 @@ impl Intake {
         self.commit_to_queue(receipt).await
     }
 
-    fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
+    async fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
+        if self.broken || self.file.is_some() && !self.buffer.is_empty() {
+            self.spill().await?;
+        }
         let file = self.file.take();
         let message_id = if file.is_some() { self.message_id.take() } else { message_id(&self.buffer) };
         let size = file.as_ref().map_or(self.buffer.len() as u64, |file| file.octets);
@@ -223,6 +215,13 @@ impl Intake {
         };
         Ok(Whole { queue: self.queue.clone(), received: Arc::new(received), source, file })
     }
+}
+
+/// Runs a commit even where who waits for it goes away.
+async fn to_its_end(
+    commit: impl Future<Output = Result<Commitment, CommitError>> + Send + 'static,
+) -> Result<Commitment, CommitError> {
+    tokio::spawn(commit).await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())))
 }
 
 /// The name that a message has in its header section, if it stands in these first octets.

@@ -52,7 +52,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -97,6 +97,8 @@ struct Shared {
     space: Space,
     lanes: Lanes,
     desk: RwLock<Option<Desk>>,
+    /// Failed messages that wait to be told of in a digest.
+    kept_back: AtomicUsize,
     last_id: AtomicU64,
     /// Octets of content that lanes keep in memory.
     memory: AtomicU64,
@@ -161,6 +163,7 @@ impl Queue {
             segment_size,
             lanes: Lanes::new(opened.lock),
             desk: RwLock::new(None),
+            kept_back: AtomicUsize::new(0),
             last_id: AtomicU64::new(opened.last_id),
             memory: AtomicU64::new(0),
         };

@@ -8,7 +8,7 @@ use super::{
     read_back::{ReadBack, blocking},
     record,
     schedule::Millis,
-    state::{Item, Phase},
+    state::{Item, Phase, State},
     status::{RecipientStatus, Status},
     told,
 };
@@ -50,8 +50,6 @@ pub struct LaneView {
     pub account: AccountId,
     /// Its messages by state.
     pub tally: Tally,
-    /// Whether its mail is held: no such active account, or login or token trouble.
-    pub held: bool,
     /// What the provider taught beyond the configured pace, in words.
     pub learned: Option<String>,
     /// What stopped it, where something has.
@@ -91,27 +89,16 @@ fn state_of(item: &Item, paused: bool) -> &'static str {
 }
 
 impl Queue {
-    /// The messages after `after` from the oldest on, of one account where `account` is given, at most `most`. Costs
-    /// what they cost, however many others there are. Blocks on the disk.
-    pub fn list(&self, account: Option<&AccountId>, after: Option<QueueId>, most: usize) -> Vec<Listed> {
-        let ids: Vec<QueueId> = {
-            let state = self.state();
-            let from = after.unwrap_or(QueueId::from_number(0));
-            let wanted = state
-                .items_after(from)
-                .filter(|item| account.is_none_or(|account| state.lane_at(item.lane).account == *account));
-            wanted.take(most).map(|item| item.id).collect()
-        };
+    /// The messages from the oldest on, of one account where `account` is given, at most `most`. Costs what they cost,
+    /// however many others there are. Blocks on the disk.
+    pub fn list(&self, account: Option<&AccountId>, most: usize) -> Vec<Listed> {
+        let ids: Vec<QueueId> = of_account(&self.state(), account).take(most).collect();
         ids.into_iter().filter_map(|id| self.show(id).ok()).collect()
     }
 
     /// The ids of the messages, the oldest first, of one account where `account` is given.
     pub fn ids(&self, account: Option<&AccountId>) -> Vec<QueueId> {
-        let state = self.state();
-        let wanted = state
-            .items()
-            .filter(|item| account.is_none_or(|account| state.lane_at(item.lane).account == *account));
-        wanted.map(|item| item.id).collect()
+        of_account(&self.state(), account).collect()
     }
 
     /// The account that carries a message.
@@ -197,7 +184,6 @@ impl Queue {
             .map(|lane| LaneView {
                 account: lane.account.clone(),
                 tally: shown(lane),
-                held: lane.is_held(),
                 learned: lane.pacing.and_then(|pacing| lane.pace.learned(&pacing)),
                 stopped: match lane.brake.cause() {
                     None => None,
@@ -357,6 +343,11 @@ impl Queue {
             None => {}
         }
     }
+}
+
+fn of_account<'a>(state: &'a State, account: Option<&'a AccountId>) -> impl Iterator<Item = QueueId> + 'a {
+    let wanted = move |item: &&Item| account.is_none_or(|id| state.lane_at(item.lane).account == *id);
+    state.items().filter(wanted).map(|item| item.id)
 }
 
 /// The tally of a lane as an operator sees it: what waits in a held lane is held.

@@ -112,12 +112,6 @@ impl<T: Keyed> Sorted<T> {
         self.runs.iter().flatten()
     }
 
-    /// The elements whose keys are greater than `key`, in order.
-    pub(super) fn after(&self, key: T::Key) -> impl Iterator<Item = &T> {
-        let run = self.run_of(key);
-        self.runs.iter().skip(run).flatten().skip_while(move |element| element.key() <= key)
-    }
-
     /// Gives back the room of a run that has become small.
     fn tidy(&mut self, index: usize) {
         let Some(run) = self.runs.get_mut(index) else { return };
@@ -169,9 +163,6 @@ mod tests {
                 assert_eq!(sorted.first(), set.first(), "seed {seed}");
             }
             assert_eq!(contents(&sorted), set.iter().copied().collect::<Vec<_>>(), "seed {seed}");
-            let from = random.u32(..3_000);
-            let after: Vec<u32> = sorted.after(from).copied().collect();
-            assert_eq!(after, set.range(from + 1..).copied().collect::<Vec<_>>(), "seed {seed}");
             while let Some(value) = set.pop_last() {
                 assert!(sorted.remove(value).is_some());
             }

@@ -175,11 +175,6 @@ impl State {
         self.items.iter()
     }
 
-    /// The messages after `id`, the oldest first.
-    pub(super) fn items_after(&self, id: QueueId) -> impl Iterator<Item = &Item> {
-        self.items.after(id)
-    }
-
     /// Takes a message into the index. A waiting one still has to enter its lane: [`State::enqueue`].
     pub(super) fn insert(&mut self, item: Item) {
         self.occupy(item.received);

@@ -87,10 +87,13 @@ impl Message {
 /// What is decided about each recipient of an attempt.
 pub type Decide = dyn Fn(&Attempt) -> Vec<Disposition> + Send + Sync;
 
+/// How many recipients, and which octets, each attempt had, by queue id.
+pub type Taken = HashMap<QueueId, Vec<(usize, Vec<u8>)>>;
+
 /// Takes what it is given, and keeps it by queue id.
 pub struct Post {
     decide: Box<Decide>,
-    taken: Mutex<HashMap<QueueId, Vec<(usize, Vec<u8>)>>>,
+    taken: Mutex<Taken>,
 }
 
 impl Post {
@@ -104,7 +107,7 @@ impl Post {
     }
 
     /// What was taken so far: the recipients and contents of each message's attempts.
-    pub fn taken(&self) -> HashMap<QueueId, Vec<(usize, Vec<u8>)>> {
+    pub fn taken(&self) -> Taken {
         self.taken.lock().unwrap().clone()
     }
 
@@ -185,7 +188,7 @@ pub async fn drained(queue: &Queue, accounts: &[&str]) -> HashMap<QueueId, (usiz
         counts["queued"] + counts["active"] + counts["deferred"] == 0
     };
     until("what waits to be carried", rests).await;
-    for listed in queue.list(None, None, usize::MAX) {
+    for listed in queue.list(None, usize::MAX) {
         assert!(matches!(listed.state, "held" | "failed"), "{listed:?}");
         match listed.state {
             "held" => queue.release(listed.id, |_| None).await.unwrap(),
@@ -195,7 +198,7 @@ pub async fn drained(queue: &Queue, accounts: &[&str]) -> HashMap<QueueId, (usiz
     let empty = || queue.counts().values().sum::<usize>() == 0;
     let deadline = Instant::now() + PATIENCE;
     while !empty() {
-        let left = || queue.list(None, None, 3);
+        let left = || queue.list(None, 3);
         let unreadable =
             |listed: &Listed| listed.state == "held" && listed.last_reply.contains("cannot be read");
         assert!(!left().iter().any(unreadable), "{:?}", left());

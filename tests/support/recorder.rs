@@ -242,7 +242,10 @@ impl Contents {
 /// Applies any part of a change.
 fn tear(change: &Change, octets: &mut Vec<u8>, random: &mut fastrand::Rng) {
     let Change::Write(offset, written) = change else {
-        return if random.bool() { change.apply(octets) } else { () };
+        if random.bool() {
+            change.apply(octets);
+        }
+        return;
     };
     // The length of the file may be ahead of its octets.
     if random.bool() {

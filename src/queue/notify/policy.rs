@@ -51,18 +51,11 @@ mod tests {
         mail::{BodyType, DsnRecipient, DsnRequest, Envelope, ForwardPath, QueueId, ReversePath},
         queue::status::RecipientStatus,
     };
-    use std::time::Duration;
 
     fn settings(bounce: Bounce, postmaster: Option<&str>) -> QueueSettings {
-        QueueSettings {
-            retry: vec![],
-            expire: Duration::ZERO,
-            keep_failed: Duration::ZERO,
-            bounce,
-            postmaster: postmaster.map(|postmaster| Mailbox::parse(postmaster).unwrap()),
-            through_timeout: Duration::ZERO,
-            max_size: 0,
-            min_free: 0,
+        {
+            let postmaster = postmaster.map(|postmaster| Mailbox::parse(postmaster).unwrap());
+            QueueSettings { bounce, postmaster, ..QueueSettings::default() }
         }
     }
 

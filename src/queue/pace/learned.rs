@@ -37,7 +37,10 @@ impl Learned {
     }
 
     pub(super) fn start(&mut self, now: Millis) {
-        self.last_start = now;
+        // Nothing to remember, and to write, where nothing restrains.
+        if self.pause > 0 {
+            self.last_start = now;
+        }
     }
 
     pub(super) fn slow_down(&mut self, configured: usize, too_many_at_once: bool, now: Millis) {
