@@ -5,6 +5,7 @@ mod http;
 pub mod protocol;
 mod service;
 pub mod trace;
+pub mod verify;
 mod views;
 
 pub use control::{ControlError, serve_control};

@@ -26,9 +26,9 @@ use tokio::{
 use url::Url;
 
 /// Exit codes of sysexits.h and the contract.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 const UNAVAILABLE: u8 = 69;
-const TEMPORARY: u8 = 75;
+pub(super) const TEMPORARY: u8 = 75;
 const CONFIGURATION: u8 = 78;
 
 /// Messages that a command changes at once.
@@ -142,6 +142,7 @@ impl Service {
                     }
                 }
             },
+            Request::QueueVerify => self.verify().await,
             Request::QueueChange { change, ids, account, all } => {
                 self.change(change, ids, account, all).await
             }

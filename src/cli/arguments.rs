@@ -156,6 +156,12 @@ pub enum QueueCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Read everything that the disk has of it, and say what is damaged; exit 1 where something is
+    Verify {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Send now; failed recipients get another chance
     Retry(Which),
     /// Keep from being sent

@@ -11,6 +11,7 @@ pub mod route;
 mod serve;
 mod status;
 mod trace;
+mod verify;
 
 pub use arguments::Arguments;
 

@@ -4,6 +4,7 @@ use super::{
     arguments::{QueueCommand, Which},
     client::ask_once,
     output::{complain, say, say_json, say_table},
+    verify,
 };
 use crate::admin::protocol::{MessageView, QueueChange, Request};
 use std::{path::Path, process::ExitCode};
@@ -18,6 +19,7 @@ pub(super) fn queue(config: Option<&Path>, command: QueueCommand) -> ExitCode {
             let answer = ask_once(config, &Request::QueueShow { id });
             answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { show(value) })
         }
+        QueueCommand::Verify { json } => verify::verify(config, json),
         QueueCommand::Retry(which) => change(config, QueueChange::Retry, "to be sent now", which),
         QueueCommand::Hold(which) => change(config, QueueChange::Hold, "held", which),
         QueueCommand::Release(which) => change(config, QueueChange::Release, "released", which),

@@ -11,9 +11,6 @@ use super::{
 use crate::{history::What, mail::QueueId};
 use std::{sync::atomic::Ordering, time::Duration};
 
-/// So much may be dead before anything is moved.
-const SLACK: u64 = 64 << 20;
-
 impl Queue {
     /// Removes failed messages older than `keep_failed`, and moves records out of mostly dead segments. Call it every
     /// minute or so.
@@ -24,7 +21,8 @@ impl Queue {
             let event = told::done_to(id, &account, What::Removed, "failed, and kept for keep_failed", now);
             self.clone().depart(id, vec![event]).await;
         }
-        self.compact(SLACK).await;
+        // As much as a segment holds may be dead before anything is moved.
+        self.compact(u64::from(self.shared.segment_size)).await;
     }
 
     fn outlived(&self, now: Millis) -> Vec<QueueId> {
@@ -162,6 +160,7 @@ mod tests {
             let before = segments(directory.path());
             queue.compact(0).await;
             queue.history().sync().await;
+            queue.journal().sync().await.unwrap();
             assert!(!segments(directory.path()).contains(&before[0]), "{before:?}");
             assert_eq!(
                 (content(&queue, kept), content(&queue, held)),

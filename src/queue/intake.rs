@@ -2,6 +2,7 @@
 
 use super::{
     Queue,
+    disk::{Disk, DiskFile},
     entry::Received,
     journal::{Durability, Place},
     read_back::blocking,
@@ -13,12 +14,7 @@ use crate::{
     telemetry,
 };
 use bytes::Bytes;
-use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 /// Content past this many octets goes to a file of its own.
 const INLINE_LIMIT: usize = 256 << 10;
@@ -72,32 +68,61 @@ pub struct Intake {
     id: QueueId,
     buffer: Vec<u8>,
     file: Option<ContentFile>,
+    /// A write has failed, so that octets are missing.
+    broken: bool,
     /// The message's own name, once its first octets have gone to a file.
     message_id: Option<String>,
     /// Whether it is a notification of our own.
     notification: bool,
 }
 
-/// The file of a large content while it is written.
+/// The file of a large content until its message is committed. Dropped before that, it goes.
 #[derive(Debug)]
 struct ContentFile {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Box<dyn DiskFile>>,
     octets: u64,
+    checksum: crc32fast::Hasher,
     kept: bool,
+}
+
+impl ContentFile {
+    fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
+        Self { disk, path, file: None, octets: 0, checksum: crc32fast::Hasher::new(), kept: false }
+    }
+
+    fn append(&mut self, octets: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(self.disk.create(&self.path)?),
+        };
+        file.write_at(self.octets, octets)?;
+        self.octets += octets.len() as u64;
+        self.checksum.update(octets);
+        Ok(())
+    }
 }
 
 impl Drop for ContentFile {
     fn drop(&mut self) {
         if !self.kept {
-            let _ = fs::remove_file(&self.path);
+            let _ = self.disk.remove(&self.path);
         }
     }
 }
 
 impl Intake {
     pub(super) fn new(queue: Queue, id: QueueId) -> Self {
-        Self { queue, id, buffer: Vec::new(), file: None, message_id: None, notification: false }
+        Self {
+            queue,
+            id,
+            buffer: Vec::new(),
+            file: None,
+            broken: false,
+            message_id: None,
+            notification: false,
+        }
     }
 
     /// The id that the message will have.
@@ -107,6 +132,9 @@ impl Intake {
 
     /// Takes further canonical octets; past 256 KiB they go to a file of their own, so that memory is unmoved by the
     /// size of a message.
+    ///
+    /// # Errors
+    /// Where they cannot be written. The message cannot be committed then.
     pub async fn write(&mut self, octets: &[u8]) -> Result<(), CommitError> {
         self.buffer.extend_from_slice(octets);
         if self.buffer.len() > INLINE_LIMIT { self.spill().await } else { Ok(()) }
@@ -114,26 +142,26 @@ impl Intake {
 
     /// Moves the buffer to the content file.
     async fn spill(&mut self) -> Result<(), CommitError> {
-        let buffer = std::mem::take(&mut self.buffer);
+        if self.broken {
+            return Err(CommitError::Io("an earlier write of this message failed".into()));
+        }
+        // Until the write has gone well, and where the caller goes away meanwhile.
+        self.broken = true;
+        let mut buffer = std::mem::take(&mut self.buffer);
         let mut content = match self.file.take() {
             Some(content) => content,
             None => {
                 self.message_id = message_id(&buffer);
-                ContentFile { path: self.queue.content_path(self.id), file: None, octets: 0, kept: false }
+                ContentFile::new(self.queue.shared.disk.clone(), self.queue.content_path(self.id))
             }
         };
         let (content, buffer) = blocking(move || {
-            let file = match &mut content.file {
-                Some(file) => file,
-                none => none.insert(File::options().write(true).create_new(true).open(&content.path)?),
-            };
-            file.write_all(&buffer)?;
-            content.octets += buffer.len() as u64;
-            let mut buffer = buffer;
+            content.append(&buffer)?;
             buffer.clear();
             Ok((content, buffer))
         })
         .await?;
+        self.broken = false;
         self.file = Some(content);
         self.buffer = buffer;
         Ok(())
@@ -162,7 +190,7 @@ impl Intake {
     }
 
     async fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
-        if self.file.is_some() && !self.buffer.is_empty() {
+        if self.broken || self.file.is_some() && !self.buffer.is_empty() {
             self.spill().await?;
         }
         let file = self.file.take();
@@ -214,27 +242,35 @@ pub(super) struct Whole {
 impl Whole {
     /// Step 8: the message is on stable storage when this returns `Ok`, and where its record lies.
     pub(super) async fn make_durable(mut self) -> Result<Place, CommitError> {
-        if let Some(file) = self.file.as_mut().and_then(|content| content.file.take()) {
-            let directory = self.queue.content_directory();
+        if let Some(mut file) = self.file.as_mut().and_then(|content| content.file.take()) {
+            let (disk, directory) = (self.queue.shared.disk.clone(), self.queue.content_directory());
             blocking(move || {
-                file.sync_data()?;
-                super::journal::sync_directory(&directory)
+                file.sync()?;
+                disk.sync_directory(&directory)
             })
             .await?;
         }
-        let octets = match &self.source {
-            ContentSource::Memory(content) => record::encode_received(&self.received, true, content.octets()),
-            ContentSource::File { .. } => record::encode_received(&self.received, false, &[]),
+        let content: &[u8] = match &self.source {
+            ContentSource::Memory(content) => content.octets(),
+            ContentSource::File { .. } => &[],
         };
+        let octets = match &self.file {
+            Some(file) => record::encode_received_in_file(&self.received, file.checksum.clone().finalize()),
+            None => record::encode_received(&self.received, content),
+        };
+        // From here on the journal may name the file, whatever it answers.
+        if let Some(content) = &mut self.file {
+            content.kept = true;
+        }
         let telling = self.queue.history().prepare(&[told::received(&self.received)]);
         let appended = self.queue.journal().append(octets, Durability::Synced).await;
         let place = appended.inspect_err(|error| {
             let queue_id = self.received.id;
             tracing::error!(target: "waxseal::queue", %queue_id, %error, "message not committed");
+            if let Some(content) = &self.file {
+                self.queue.journal().remove_file(content.path.clone());
+            }
         })?;
-        if let Some(content) = &mut self.file {
-            content.kept = true;
-        }
         telling.tell();
         self.tell();
         Ok(place)

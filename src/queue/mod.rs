@@ -2,7 +2,9 @@
 
 mod clock;
 mod compact;
+pub mod disk;
 pub mod entry;
+mod inspect;
 mod intake;
 pub mod journal;
 mod lane;
@@ -21,8 +23,10 @@ mod state;
 pub mod status;
 mod through;
 mod told;
+pub mod verify;
 
 pub use clock::Clock;
+pub use inspect::{VerifyError, verify_stopped};
 pub use intake::{CommitError, Commitment, Intake, Receipt};
 pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
@@ -37,7 +41,8 @@ use entry::Received;
 pub use lane::Tally;
 pub use notify::{Desk, RouteOf};
 
-use journal::{Journal, Place};
+use disk::{Disk, HostDisk};
+use journal::{Journal, JournalOptions, Place};
 use lane::Fresh;
 use runner::Lanes;
 use schedule::{Millis, Schedule};
@@ -54,6 +59,26 @@ use std::{
 /// Content of fresh messages is handed over in memory up to so many octets in all; past it, it is read back.
 const MEMORY_BUDGET: u64 = 4 << 20;
 
+/// A segment of the journal past this many octets is followed by a new one.
+const SEGMENT_SIZE: u32 = 64 << 20;
+
+/// What a queue stands on. The default is the host: its disk, its clock.
+#[derive(Debug, Clone)]
+pub struct Footing {
+    /// What it writes through.
+    pub disk: Arc<dyn Disk>,
+    /// What time it is.
+    pub clock: Clock,
+    /// A segment of the journal past this many octets is followed by a new one; once as many are dead, records move.
+    pub segment_size: u32,
+}
+
+impl Default for Footing {
+    fn default() -> Self {
+        Self { disk: Arc::new(HostDisk), clock: Clock::System, segment_size: SEGMENT_SIZE }
+    }
+}
+
 /// The queue. A clone is another handle on the same one.
 #[derive(Clone)]
 pub struct Queue {
@@ -63,6 +88,8 @@ pub struct Queue {
 struct Shared {
     directory: PathBuf,
     clock: Clock,
+    disk: Arc<dyn Disk>,
+    segment_size: u32,
     history: History,
     journal: Journal,
     state: Mutex<State>,
@@ -94,7 +121,7 @@ impl Queue {
         settings: QueueSettings,
         history: History,
     ) -> Result<(Self, Recovery), OpenError> {
-        Self::open_with(directory, settings, history, Clock::System)
+        Self::open_on(Footing::default(), directory, settings, history)
     }
 
     /// Opens the queue with a clock of the caller's.
@@ -107,7 +134,22 @@ impl Queue {
         history: History,
         clock: Clock,
     ) -> Result<(Self, Recovery), OpenError> {
-        let opened = recovery::open(directory, &history)?;
+        Self::open_on(Footing { clock, ..Footing::default() }, directory, settings, history)
+    }
+
+    /// Opens the queue on another footing than the host's own, for tests and simulations.
+    ///
+    /// # Errors
+    /// As [`Queue::open`].
+    pub fn open_on(
+        footing: Footing,
+        directory: &Path,
+        settings: QueueSettings,
+        history: History,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let Footing { disk, clock, segment_size } = footing;
+        let options = JournalOptions { disk: disk.clone(), segment_size };
+        let opened = recovery::open(directory, &options, &history)?;
         let schedule = Schedule::new(settings.retry.clone(), settings.expire);
         let shared = Shared {
             directory: directory.to_owned(),
@@ -116,7 +158,9 @@ impl Queue {
             journal: opened.journal,
             state: Mutex::new(opened.state),
             settings: RwLock::new((settings, schedule)),
-            space: Space::new(directory),
+            space: Space::new(disk.clone(), directory),
+            disk,
+            segment_size,
             lanes: Lanes::new(opened.lock),
             desk: RwLock::new(None),
             kept_back: AtomicUsize::new(0),

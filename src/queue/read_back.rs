@@ -1,6 +1,13 @@
 //! Reading a message back from the disk.
 
-use super::{Queue, entry::Received, journal::Place, record::Record, state::Item, status::Status};
+use super::{
+    Queue,
+    entry::Received,
+    journal::Place,
+    record::{ContentPlace, Record},
+    state::Item,
+    status::Status,
+};
 use crate::mail::{Content, ContentSource, QueueId};
 use bytes::Bytes;
 use std::io;
@@ -11,13 +18,14 @@ pub(super) struct ReadBack {
     pub(super) status: Status,
     /// The content part of its record: empty where a file has the content.
     content: Vec<u8>,
-    inline: bool,
+    place: ContentPlace,
 }
 
 impl Queue {
     /// What was received and where it stands. Blocks on the disk.
     pub(super) fn read_back(&self, item: &Item) -> io::Result<ReadBack> {
-        let (Record::Received { received, inline }, content) = self.journal().read(item.received)? else {
+        let (Record::Received { received, content: place }, content) = self.journal().read(item.received)?
+        else {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let recipients = received.envelope.forward_paths().len();
@@ -28,12 +36,12 @@ impl Queue {
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             },
         };
-        Ok(ReadBack { received, status, content, inline })
+        Ok(ReadBack { received, status, content, place })
     }
 
     /// Where the content of a message is, checked. Blocks on the disk.
     pub(super) fn content_of(&self, id: QueueId, message: &mut ReadBack) -> io::Result<ContentSource> {
-        if message.inline {
+        if message.place == ContentPlace::Record {
             let content = Content::new(Bytes::from(std::mem::take(&mut message.content)));
             return content.map(ContentSource::Memory).map_err(io::Error::other);
         }

@@ -5,6 +5,12 @@
 //! ever added: an older reader passes over what it does not know.
 
 mod status;
+#[cfg(test)]
+#[path = "record/version_tests.rs"]
+mod version_tests;
+mod wreck;
+
+pub use wreck::{claimed_length, contradicts_itself};
 
 use super::{entry::Received, schedule::Millis, status::Status};
 use crate::{
@@ -33,20 +39,25 @@ pub enum Damage {
     /// No magic, impossible lengths, or a checksum that does not agree.
     #[error("damaged")]
     Corrupt,
-    /// Written by a later version.
+    /// Sound, and written by a later version: of a version or a kind that this one does not know.
     #[error("of a later version")]
-    Version,
+    Later {
+        /// Its version octet.
+        version: u8,
+        /// Its kind octet.
+        kind: u8,
+    },
 }
 
 /// What a record says.
 #[derive(Debug, Clone)]
 pub enum Record {
-    /// A message was committed. `inline` is whether its content is in the record, not in a file.
+    /// A message was committed.
     Received {
         /// The message.
         received: Received,
-        /// Whether the content part is the content.
-        inline: bool,
+        /// Where its content is.
+        content: ContentPlace,
     },
     /// Its status changed.
     Status {
@@ -66,6 +77,18 @@ pub enum Record {
     },
 }
 
+/// Where the content of a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentPlace {
+    /// It is the content part of the record.
+    Record,
+    /// It is in a file of its own.
+    File {
+        /// The CRC-32 of it, which records have since it is computed.
+        crc: Option<u32>,
+    },
+}
+
 #[derive(Serialize, Deserialize)]
 struct ReceivedMeta {
     id: u64,
@@ -82,6 +105,9 @@ struct ReceivedMeta {
     size: u64,
     #[serde(default, skip_serializing_if = "is_false")]
     file: bool,
+    /// CRC-32 of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc: Option<u32>,
     /// RET, as in MAIL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ret: Option<String>,
@@ -117,9 +143,22 @@ struct DoneMeta<'a> {
     events: Cow<'a, [Event]>,
 }
 
-/// The record of a committed message; `content` is empty where a file has it.
-pub fn encode_received(received: &Received, inline: bool, content: &[u8]) -> Vec<u8> {
+/// The record of a committed message with its content in it.
+pub fn encode_received(received: &Received, content: &[u8]) -> Vec<u8> {
+    encode_receipt(received, ContentPlace::Record, content)
+}
+
+/// The record of a committed message whose content is in a file with this CRC-32.
+pub fn encode_received_in_file(received: &Received, crc: u32) -> Vec<u8> {
+    encode_receipt(received, ContentPlace::File { crc: Some(crc) }, &[])
+}
+
+fn encode_receipt(received: &Received, place: ContentPlace, content: &[u8]) -> Vec<u8> {
     let envelope = &received.envelope;
+    let (file, crc) = match place {
+        ContentPlace::Record => (false, None),
+        ContentPlace::File { crc } => (true, crc),
+    };
     let meta = ReceivedMeta {
         id: received.id.number(),
         at: received.received_at,
@@ -130,7 +169,8 @@ pub fn encode_received(received: &Received, inline: bool, content: &[u8]) -> Vec
         eight_bit: envelope.body() == BodyType::EightBitMime,
         utf8: envelope.smtputf8(),
         size: received.size,
-        file: !inline,
+        file,
+        crc,
         ret: envelope.dsn().ret.map(|ret| ret.to_string()),
         envid: envelope.dsn().envid.as_ref().map(ToString::to_string),
         dsn: dsn_meta(envelope),
@@ -201,11 +241,12 @@ pub fn decode(octets: &[u8]) -> Result<(Record, &[u8], usize), Damage> {
     if crc32fast::hash(&octets[8..]) != number(4) {
         return Err(Damage::Corrupt);
     }
-    if octets[8] != VERSION {
-        return Err(Damage::Version);
+    let (version, kind) = (octets[8], octets[9]);
+    if version != VERSION {
+        return Err(Damage::Later { version, kind });
     }
     let (meta, content) = octets[HEADER..].split_at(number(10) as usize);
-    let record = match octets[9] {
+    let record = match kind {
         1 => received(meta)?,
         2 => {
             let meta = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
@@ -216,9 +257,38 @@ pub fn decode(octets: &[u8]) -> Result<(Record, &[u8], usize), Damage> {
             let meta: DoneMeta<'_> = serde_json::from_slice(meta).map_err(|_| Damage::Corrupt)?;
             Record::Done { id: QueueId::from_number(meta.id), events: meta.events.into_owned() }
         }
-        _ => return Err(Damage::Version),
+        _ => return Err(Damage::Later { version, kind }),
     };
     Ok((record, content, length))
+}
+
+/// Sees whether a record's checksum holds without having all of it at once.
+#[derive(Debug)]
+pub struct Check {
+    hasher: crc32fast::Hasher,
+    expected: [u8; 4],
+}
+
+impl Check {
+    /// Begins with the first octets of a record, [`HEADER`] at least; the others follow by [`Check::update`].
+    pub fn begin(octets: &[u8]) -> Self {
+        let (mut hasher, mut expected) = (crc32fast::Hasher::new(), [0; 4]);
+        if let Some(header) = octets.get(..HEADER) {
+            expected.copy_from_slice(&header[4..8]);
+            hasher.update(&header[8..]);
+        }
+        Self { hasher, expected }
+    }
+
+    /// Takes further octets, those behind the header first.
+    pub fn update(&mut self, octets: &[u8]) {
+        self.hasher.update(octets);
+    }
+
+    /// Whether the checksum agrees with all that was given.
+    pub fn holds(self) -> bool {
+        self.hasher.finalize().to_le_bytes() == self.expected
+    }
 }
 
 fn received(meta: &[u8]) -> Result<Record, Damage> {
@@ -242,7 +312,7 @@ fn received(meta: &[u8]) -> Result<Record, Damage> {
             message_id: meta.message_id,
             notification: meta.notification,
         },
-        inline: !meta.file,
+        content: if meta.file { ContentPlace::File { crc: meta.crc } } else { ContentPlace::Record },
     })
 }
 
@@ -281,11 +351,11 @@ mod tests {
 
     #[test]
     fn records_survive_the_round_trip() {
-        let octets = encode_received(&sample(), true, b"a\r\n\0\xff\r\n\r\n");
+        let octets = encode_received(&sample(), b"a\r\n\0\xff\r\n\r\n");
         let (record, content, length) = decode(&octets).unwrap();
         assert_eq!((content, length), (&b"a\r\n\0\xff\r\n\r\n"[..], octets.len()));
-        let Record::Received { received, inline } = record else { panic!("{record:?}") };
-        assert!(inline);
+        let Record::Received { received, content } = record else { panic!("{record:?}") };
+        assert_eq!(content, ContentPlace::Record);
         assert_eq!(received.envelope, sample().envelope);
         assert_eq!((received.account, received.application), (sample().account, sample().application));
         assert_eq!(received.message_id, sample().message_id);
@@ -311,6 +381,7 @@ mod tests {
         status.recipients[2] =
             Recipient { status: RecipientStatus::Expired, said: Some(said("busy")), told: false };
         status.account = Some(AccountId::new("other"));
+        status.warned = true;
         status.last_reply = "550 5.1.1 \"no\"".into();
         let told = [Event { reply: "250 ok".into(), ..Event::new(7, sample().id, What::Delivered) }];
         let octets = encode_status(sample().id, &status, &told);
@@ -324,14 +395,14 @@ mod tests {
 
     #[test]
     fn wishes_about_notifications_are_kept_and_old_records_have_none() {
-        let old = encode_received(&sample(), true, b"");
+        let old = encode_received(&sample(), b"");
         let text = String::from_utf8_lossy(&old).into_owned();
         assert!(!["ret", "envid", "dsn"].iter().any(|key| text.contains(key)), "{text}");
         let request = DsnRequest { ret: "FULL".parse().ok(), envid: "a+20b".parse().ok() };
         let wish = DsnRecipient { notify: "NEVER".parse().ok(), orcpt: "rfc822;x+2By@z".parse().ok() };
         let mut received = sample();
         received.envelope = received.envelope.with_dsn(request, vec![DsnRecipient::default(), wish]);
-        let octets = encode_received(&received, true, b"");
+        let octets = encode_received(&received, b"");
         let Record::Received { received: read, .. } = decode(&octets).unwrap().0 else { panic!() };
         assert_eq!(read.envelope, received.envelope);
         assert!(read.envelope.dsn_recipient(1).notify.is_some());
@@ -359,11 +430,12 @@ mod tests {
 
     #[test]
     fn one_flipped_bit_anywhere_is_noticed() {
-        let octets = encode_received(&sample(), true, b"content\r\n");
+        let octets = encode_received(&sample(), b"content\r\n");
         for bit in 0..octets.len() * 8 {
             let mut damaged = octets.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&damaged).is_err(), "bit {bit}");
+            let damage = decode(&damaged).unwrap_err();
+            assert!(matches!(damage, Damage::Short | Damage::Corrupt), "bit {bit} is {damage:?}");
         }
     }
 

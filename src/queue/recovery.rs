@@ -1,10 +1,11 @@
 //! Opening the queue: every record read, every message put in exactly one state, every leftover accounted for.
 
 use super::{
+    disk::{self, Disk},
     entry::Received,
-    journal::{self, Journal, Place},
+    journal::{self, Journal, JournalOptions, LaterVersion, Place, ScanError},
     pace::memory,
-    record::Record,
+    record::{ContentPlace, Record},
     state::{Item, Phase, State},
     status::Status,
     told,
@@ -13,11 +14,10 @@ use crate::{history::History, mail::QueueId};
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
-const JOURNAL: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 /// Files of large contents.
 pub(super) const CONTENT: &str = "content";
 const QUARANTINE: &str = "quarantine";
@@ -36,6 +36,9 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// A later version wrote to it. Nothing has been changed on the disk.
+    #[error(transparent)]
+    Later(#[from] LaterVersion),
 }
 
 /// What was found at start.
@@ -67,10 +70,23 @@ pub(super) fn content_path(directory: &Path, id: QueueId) -> PathBuf {
     directory.join(CONTENT).join(format!("{id}.eml"))
 }
 
-pub(super) fn open(directory: &Path, history: &History) -> Result<Opened, OpenError> {
+pub(super) fn open(
+    directory: &Path,
+    options: &JournalOptions,
+    history: &History,
+) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::Io { directory: directory.to_owned(), source };
     for part in [JOURNAL, CONTENT] {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory.join(part)).map_err(failed)?;
+        disk::make_directory(options.disk.as_ref(), &directory.join(part)).map_err(failed)?;
+    }
+    // An earlier start may have made them and lost its power before their names were durable. What lies above is not
+    // always ours to open.
+    for (above, directory) in directory.ancestors().filter(|path| *path != Path::new("")).take(3).enumerate()
+    {
+        let synced = options.disk.sync_directory(directory);
+        if above == 0 {
+            synced.map_err(failed)?;
+        }
     }
     let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"));
     let lock = lock.map_err(failed)?;
@@ -79,18 +95,27 @@ pub(super) fn open(directory: &Path, history: &History) -> Result<Opened, OpenEr
         Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked(directory.to_owned())),
         Err(error) => return Err(failed(error.into())),
     }
-    read(directory, lock, history).map_err(failed)
+    read(directory, options, lock, history).map_err(|error| match error {
+        ScanError::Later(version) => version.into(),
+        ScanError::Io(error) => failed(error),
+    })
 }
 
-fn read(directory: &Path, lock: File, history: &History) -> io::Result<Opened> {
+fn read(
+    directory: &Path,
+    options: &JournalOptions,
+    lock: File,
+    history: &History,
+) -> Result<Opened, ScanError> {
+    let disk = options.disk.as_ref();
     let journal_directory = directory.join(JOURNAL);
     let mut found = Found::default();
-    let scanned = journal::scan(&journal_directory, &directory.join(QUARANTINE), |record, place| {
+    let scanned = journal::scan(disk, &journal_directory, &directory.join(QUARANTINE), |record, place| {
         told::by(&record, history.recalls_from()).iter().for_each(|event| history.recall(event));
         found.take(record, place)
     })?;
     let mut recovery = found.enqueue();
-    (recovery.damaged, recovery.torn) = (scanned.damaged, scanned.torn);
+    (recovery.damaged, recovery.torn) = (scanned.damaged(), scanned.torn());
     let Found { mut state, last_id } = found;
     for (number, octets) in &scanned.segments {
         state.add_segment(*number, *octets);
@@ -98,13 +123,11 @@ fn read(directory: &Path, lock: File, history: &History) -> io::Result<Opened> {
     for (account, pace) in memory::read(directory) {
         state.lane(&account).pace = pace;
     }
-    recovery.orphans = sweep_content(directory, &state, scanned.damaged > 0)?;
-    let journal = Journal::start(&journal_directory, scanned.last)?;
+    recovery.orphans = sweep_content(disk, directory, &state, recovery.damaged > 0)?;
+    let journal = Journal::start(&journal_directory, options, scanned.last)?;
     // Dead segments of the last run go now, while the newest of them still counts as written to.
     history.sync_blocking();
-    for number in state.dead_segments() {
-        journal.remove_segment(number)?;
-    }
+    journal.remove_segments(state.dead_segments());
     Ok(Opened { journal, state, recovery, last_id, lock })
 }
 
@@ -124,7 +147,7 @@ impl Found {
         };
         self.last_id = self.last_id.max(id.number());
         match record {
-            Record::Received { received, inline } => self.received(&received, inline, place),
+            Record::Received { received, content } => self.received(&received, content, place),
             Record::Status { status, .. } => self.status(id, &status, place),
             Record::Done { .. } => {
                 self.state.forget(id);
@@ -133,12 +156,13 @@ impl Found {
     }
 
     /// A receipt that is there already was moved: the later one counts.
-    fn received(&mut self, received: &Received, inline: bool, place: Place) {
+    fn received(&mut self, received: &Received, content: ContentPlace, place: Place) {
         if let Some(status) = self.state.item(received.id).map(|item| item.status) {
             self.state.relocate(received.id, place, status);
             return;
         }
-        let item = Item::received(received, !inline, place, self.state.lane_number(&received.account));
+        let file = content != ContentPlace::Record;
+        let item = Item::received(received, file, place, self.state.lane_number(&received.account));
         self.state.insert(item);
     }
 
@@ -175,7 +199,7 @@ impl Found {
 
 /// Content files without a message were never acknowledged, or their message has left; after damage to the journal
 /// that is no longer certain, so they are set aside.
-fn sweep_content(directory: &Path, state: &State, damaged: bool) -> io::Result<usize> {
+fn sweep_content(disk: &dyn Disk, directory: &Path, state: &State, damaged: bool) -> io::Result<usize> {
     let quarantine = directory.join(QUARANTINE);
     let mut orphans = 0;
     for entry in fs::read_dir(directory.join(CONTENT))? {
@@ -187,10 +211,10 @@ fn sweep_content(directory: &Path, state: &State, damaged: bool) -> io::Result<u
         }
         orphans += 1;
         if damaged || id.is_none() {
-            fs::create_dir_all(&quarantine)?;
-            fs::rename(entry.path(), quarantine.join(name))?;
+            disk::make_directory(disk, &quarantine)?;
+            disk.rename(&entry.path(), &quarantine.join(name))?;
         } else {
-            fs::remove_file(entry.path())?;
+            disk.remove(&entry.path())?;
         }
     }
     Ok(orphans)

@@ -155,11 +155,7 @@ impl Queue {
         self.history().then(move || {
             // Where the queue is closed by then, its next start does it.
             let Some(shared) = shared.upgrade() else { return };
-            for number in dead {
-                if let Err(error) = shared.journal.remove_segment(number) {
-                    tracing::warn!(target: "waxseal::queue", segment = number, %error, "dead segment not removed");
-                }
-            }
+            shared.journal.remove_segments(dead);
         });
     }
 }

@@ -1,8 +1,9 @@
 //! How much room the disk has, asked at most once a second.
 
+use super::disk::Disk;
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,7 @@ struct Reading {
 /// The last readings.
 #[derive(Debug)]
 pub(super) struct Space {
+    disk: Arc<dyn Disk>,
     directory: PathBuf,
     free: Mutex<Option<Reading>>,
     used: Mutex<Option<Reading>>,
@@ -35,15 +37,13 @@ fn cached(cache: &Mutex<Option<Reading>>, read: impl FnOnce() -> u64) -> u64 {
 }
 
 impl Space {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), free: Mutex::new(None), used: Mutex::new(None) }
+    pub(super) fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
+        Self { disk, directory: directory.to_owned(), free: Mutex::new(None), used: Mutex::new(None) }
     }
 
     /// Octets that may still be written. Where the system does not say, writing decides.
     pub(super) fn free(&self) -> u64 {
-        cached(&self.free, || {
-            rustix::fs::statvfs(&self.directory).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize))
-        })
+        cached(&self.free, || self.disk.free(&self.directory))
     }
 
     /// Octets that the queue takes.

@@ -89,6 +89,8 @@ pub struct Status {
     pub failed_at: Option<Millis>,
     /// What the provider, or we, said last.
     pub last_reply: String,
+    /// The sender has been warned of the delay.
+    pub warned: bool,
     /// The account that carries it, where that is no longer the one it was received for.
     pub account: Option<AccountId>,
 }
@@ -121,6 +123,7 @@ impl Status {
             held: false,
             failed_at: None,
             last_reply: String::new(),
+            warned: false,
             account: None,
         }
     }

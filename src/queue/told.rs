@@ -134,7 +134,7 @@ mod tests {
     use crate::{
         mail::{BodyType, EnhancedCode, ForwardPath, Reply, ReversePath},
         outbound::Stage,
-        queue::schedule::Schedule,
+        queue::{record::ContentPlace, schedule::Schedule},
     };
     use std::time::Duration;
 
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn records_give_what_the_last_run_may_have_left_out() {
-        let receipt = Record::Received { received: message(), inline: true };
+        let receipt = Record::Received { received: message(), content: ContentPlace::Record };
         assert_eq!(by(&receipt, 1_000), [received(&message())]);
         assert_eq!(by(&receipt, 1_001), []);
         let id = message().id;

@@ -9,6 +9,9 @@
 
 pub mod browser;
 pub mod client;
+pub mod faulty;
+pub mod queue;
+pub mod recorder;
 
 use std::{
     fs,

@@ -1,10 +1,13 @@
 //! Segment files: names, the header, reading a record back.
 
-use crate::queue::record::{self, Record};
+use crate::queue::{
+    disk::{Disk, DiskFile},
+    record::{self, Record},
+};
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
-    os::unix::fs::FileExt,
+    io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +15,7 @@ use std::{
 pub type SegmentNumber = u32;
 
 /// Starts every segment file: magic and format version.
-const FILE_HEADER: &[u8; 16] = b"waxseal journal\x01";
+pub(super) const FILE_HEADER: &[u8; 16] = b"waxseal journal\x01";
 const EXTENSION: &str = "wxj";
 
 /// Where a record lies.
@@ -32,12 +35,12 @@ impl Place {
 }
 
 /// The file of a segment.
-pub(super) fn path(directory: &Path, number: SegmentNumber) -> PathBuf {
+pub(in crate::queue) fn path(directory: &Path, number: SegmentNumber) -> PathBuf {
     directory.join(format!("{number:010}.{EXTENSION}"))
 }
 
 /// The segments in a directory, oldest first.
-pub(super) fn list(directory: &Path) -> io::Result<Vec<SegmentNumber>> {
+pub(in crate::queue) fn list(directory: &Path) -> io::Result<Vec<SegmentNumber>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
@@ -50,26 +53,30 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<SegmentNumber>> {
     Ok(numbers)
 }
 
-/// Makes a segment file with its header, synced, its name too.
-pub(super) fn create(directory: &Path, number: SegmentNumber) -> io::Result<(File, u32)> {
-    let mut file = File::options().write(true).create_new(true).open(path(directory, number))?;
-    file.write_all(FILE_HEADER)?;
-    file.sync_all()?;
-    sync_directory(directory)?;
-    Ok((file, FILE_HEADER.len() as u32))
+/// Makes a segment file with its header, synced, its name too. Where that fails the file is removed again, if it can be.
+pub(super) fn create(
+    disk: &dyn Disk,
+    directory: &Path,
+    number: SegmentNumber,
+) -> io::Result<Box<dyn DiskFile>> {
+    let path = path(directory, number);
+    let mut file = disk.create(&path)?;
+    let made = file
+        .write_at(0, FILE_HEADER)
+        .and_then(|()| file.sync())
+        .and_then(|()| disk.sync_directory(directory));
+    match made {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            let _ = disk.remove(&path);
+            Err(error)
+        }
+    }
 }
 
 /// Makes the names in a directory durable.
 pub(in crate::queue) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
-}
-
-/// The octets of a segment behind its header, and the header's length; a file without the header is all damage.
-pub(super) fn read_all(directory: &Path, number: SegmentNumber) -> io::Result<(Vec<u8>, usize)> {
-    let mut octets = Vec::new();
-    File::open(path(directory, number))?.read_to_end(&mut octets)?;
-    let header = if octets.starts_with(FILE_HEADER) { FILE_HEADER.len() } else { 0 };
-    Ok((octets, header))
 }
 
 /// The raw octets of a record.

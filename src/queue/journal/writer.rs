@@ -1,327 +1,304 @@
 //! The one writer: it gathers what waits, appends it with one write, and makes it durable with one fdatasync.
 
-use super::segment::{self, Place, SegmentNumber};
-use crate::queue::record::Record;
+use super::{
+    handle::{Durability, JournalOptions},
+    head::Head,
+    moved::Moved,
+    removal::Removals,
+    segment::{Place, SegmentNumber},
+};
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
-/// A segment past this many octets is followed by a new one.
-const SEGMENT_SIZE: u32 = 64 << 20;
 /// One group takes at most about so many octets, so that the first waiter is not kept for the last.
 const GROUP_SIZE: usize = 8 << 20;
+/// A burst's buffer is not kept for ever.
+const BUFFER_KEPT: usize = 256 << 10;
 /// Records that nobody waits for are durable after this long at the latest.
 const LAZY_SYNC: Duration = Duration::from_millis(20);
+/// Octets of records nobody waits for that are kept until a disk that fails takes them.
+const PUT_OFF_LIMIT: usize = 4 << 20;
+/// While the disk fails, what is owed to it is tried again this often.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// When an append is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// After fdatasync: the record survives a power loss.
-    Synced,
-    /// After the write: it survives the process, and a power loss some 20 ms later.
-    Written,
-}
+type Answer<T> = oneshot::Sender<io::Result<T>>;
 
-enum Job {
-    Append {
-        octets: Vec<u8>,
-        durability: Durability,
-        answer: oneshot::Sender<io::Result<Place>>,
-    },
-    /// Removes a file once all that was appended before is durable.
+/// What the writer is asked to do.
+pub(super) enum Job {
+    Append { octets: Vec<u8>, durability: Durability, answer: Answer<Place> },
     RemoveFile(PathBuf),
-    Sync(oneshot::Sender<io::Result<()>>),
+    RemoveSegments(Vec<SegmentNumber>),
+    Sync(Answer<()>),
 }
 
-/// A handle on the journal. Dropping the last one ends the writer after it has synced.
-#[derive(Debug)]
-pub struct Journal {
-    directory: PathBuf,
-    jobs: Option<Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+/// What the writer tells those that read.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) moved: Moved,
+    /// The newest segment's number, and in the lower half up to where it is known to be good.
+    pub(super) end: AtomicU64,
 }
 
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Job")
-    }
+/// Starts the writer on a segment after `last`.
+pub(super) fn start(
+    directory: &Path,
+    options: &JournalOptions,
+    last: SegmentNumber,
+) -> io::Result<(Arc<Shared>, Sender<Job>, JoinHandle<()>)> {
+    let mut writer = Writer::open(directory, options, last)?;
+    let shared = writer.shared.clone();
+    let (jobs, receiver) = channel();
+    let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&receiver))?;
+    Ok((shared, jobs, thread))
 }
 
-fn gone() -> io::Error {
-    io::Error::other("the journal's writer has stopped")
+struct Append {
+    octets: Vec<u8>,
+    durability: Durability,
+    answer: Answer<Place>,
 }
 
-impl Journal {
-    /// Starts the writer on a new segment, numbered after `last`.
-    pub fn start(directory: &Path, last: SegmentNumber) -> io::Result<Self> {
-        let mut writer = Writer::open(directory.to_owned(), last)?;
-        let (sender, receiver) = channel();
-        let thread =
-            std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&receiver))?;
-        Ok(Self { directory: directory.to_owned(), jobs: Some(sender), thread: Some(thread) })
+/// What is committed together.
+#[derive(Default)]
+struct Group {
+    appends: Vec<Append>,
+    syncs: Vec<Answer<()>>,
+}
+
+impl Group {
+    fn wants_sync(&self) -> bool {
+        !self.syncs.is_empty() || self.appends.iter().any(|a| a.durability == Durability::Synced)
     }
 
-    fn send(&self, job: Job) -> io::Result<()> {
-        self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())
+    /// All that are to be synced learn that they are not; the others stay.
+    fn refuse_synced(&mut self, error: &io::Error) {
+        let synced = self.appends.extract_if(.., |append| append.durability == Durability::Synced);
+        synced.for_each(|append| drop(append.answer.send(Err(again(error)))));
+        self.syncs.drain(..).for_each(|answer| drop(answer.send(Err(again(error)))));
     }
 
-    /// Appends a record; answers where it lies once it is as durable as asked.
-    pub async fn append(&self, octets: Vec<u8>, durability: Durability) -> io::Result<Place> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::Append { octets, durability, answer })?;
-        answered.await.map_err(|_| gone())?
-    }
-
-    /// Removes a file after all that was appended so far is durable. A file that stays is swept at the next start.
-    pub fn remove_file(&self, path: PathBuf) {
-        let _ = self.send(Job::RemoveFile(path));
-    }
-
-    /// Waits until all that was appended so far is durable.
-    pub async fn sync(&self) -> io::Result<()> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Job::Sync(answer))?;
-        answered.await.map_err(|_| gone())?
-    }
-
-    /// Reads a record back: what it says and its content part. Blocks on the disk.
-    pub fn read(&self, place: Place) -> io::Result<(Record, Vec<u8>)> {
-        segment::read(&self.directory, place)
-    }
-
-    /// The raw octets of a record, for moving it. Blocks on the disk.
-    pub fn read_raw(&self, place: Place) -> io::Result<Vec<u8>> {
-        segment::read_raw(&self.directory, place)
-    }
-
-    /// Removes a segment in which nothing lives. Blocks on the disk.
-    pub fn remove_segment(&self, number: SegmentNumber) -> io::Result<()> {
-        fs::remove_file(segment::path(&self.directory, number))
+    /// Takes out what can wait for the disk; the rest learns that it is not written.
+    fn put_off(&mut self, error: &io::Error) -> Vec<Append> {
+        let mut octets = 0;
+        let kept = self.appends.iter().take_while(|append| {
+            octets += append.octets.len();
+            octets <= PUT_OFF_LIMIT
+        });
+        let refused = self.appends.split_off(kept.count());
+        refused.into_iter().for_each(|append| drop(append.answer.send(Err(again(error)))));
+        std::mem::take(&mut self.appends)
     }
 }
 
-impl Drop for Journal {
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+/// The same error once more: it has several to be told to.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 
-type Waiter = (Durability, Place, oneshot::Sender<io::Result<Place>>);
+/// A record that was answered as written and is not known to be durable.
+struct Owed {
+    answered: Place,
+    octets: Vec<u8>,
+}
 
 struct Writer {
-    directory: PathBuf,
-    number: SegmentNumber,
-    file: File,
-    /// Octets of the segment that are known to be good.
-    length: u32,
-    unsynced: bool,
-    doomed: Vec<PathBuf>,
+    head: Head,
+    segment_size: u32,
+    shared: Arc<Shared>,
+    buffer: Vec<u8>,
+    owed: Vec<Owed>,
+    /// The segment that has what is owed cannot be trusted: all of it is to be written again.
+    adrift: bool,
+    /// Records that are to be written and that the disk does not take; their answer waits with them.
+    put_off: Vec<Append>,
+    removals: Removals,
+    /// When what is owed has to be durable.
+    due: Option<Instant>,
 }
 
 impl Writer {
-    fn open(directory: PathBuf, last: SegmentNumber) -> io::Result<Self> {
-        let number = last + 1;
-        let (file, length) = segment::create(&directory, number)?;
-        Ok(Self { directory, number, file, length, unsynced: false, doomed: Vec::new() })
+    fn open(directory: &Path, options: &JournalOptions, last: SegmentNumber) -> io::Result<Self> {
+        let mut writer = Self {
+            head: Head::begin(options.disk.clone(), directory, last)?,
+            segment_size: options.segment_size,
+            shared: Arc::default(),
+            buffer: Vec::new(),
+            owed: Vec::new(),
+            adrift: false,
+            put_off: Vec::new(),
+            removals: Removals::new(options.disk.clone(), directory),
+            due: None,
+        };
+        writer.publish();
+        Ok(writer)
     }
 
     fn run(&mut self, jobs: &Receiver<Job>) {
-        let mut buffer = Vec::new();
-        let mut waiters: Vec<Waiter> = Vec::new();
-        let mut syncs = Vec::new();
-        loop {
-            let first = if self.unsynced || !self.doomed.is_empty() {
-                match jobs.recv_timeout(LAZY_SYNC) {
-                    Ok(job) => job,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.settle_lazy();
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
-            } else {
-                match jobs.recv() {
-                    Ok(job) => job,
-                    Err(_) => break,
-                }
-            };
-            let mut next = Some(first);
-            while let Some(job) = next {
-                match job {
-                    Job::Append { octets, durability, answer } => {
-                        let offset = self.length + buffer.len() as u32;
-                        let place = Place { segment: self.number, offset, length: octets.len() as u32 };
-                        buffer.extend_from_slice(&octets);
-                        waiters.push((durability, place, answer));
-                    }
-                    Job::RemoveFile(path) => self.doomed.push(path),
-                    Job::Sync(answer) => syncs.push(answer),
-                }
-                next = if buffer.len() < GROUP_SIZE { jobs.try_recv().ok() } else { None };
-            }
-            self.commit(&mut buffer, &mut waiters, &mut syncs);
+        while let Some(group) = self.gather(jobs) {
+            self.commit(group);
         }
-        self.settle_lazy();
+        self.settle();
     }
 
-    fn commit(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        waiters: &mut Vec<Waiter>,
-        syncs: &mut Vec<oneshot::Sender<io::Result<()>>>,
-    ) {
-        let wanted = !syncs.is_empty() || waiters.iter().any(|(d, ..)| *d == Durability::Synced);
-        let mut result = self.file.write_all(buffer);
-        self.unsynced |= !buffer.is_empty();
-        if result.is_ok() && wanted {
-            result = self.file.sync_data();
-        }
-        match &result {
-            Ok(()) => {
-                self.length += buffer.len() as u32;
-                if wanted {
-                    self.unsynced = false;
-                    self.remove_doomed();
-                }
+    /// Waits for work, then takes what else waits. `None` when nobody will ask for anything any more.
+    fn gather(&mut self, jobs: &Receiver<Job>) -> Option<Group> {
+        let first = loop {
+            let Some(due) = self.due else { break jobs.recv().ok()? };
+            match jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(job) => break job,
+                Err(RecvTimeoutError::Timeout) => self.settle(),
+                Err(RecvTimeoutError::Disconnected) => return None,
             }
-            Err(error) => self.abandon_tail(error),
+        };
+        let appends = std::mem::take(&mut self.put_off);
+        let (mut group, mut octets, mut next) = (Group { appends, ..Group::default() }, 0, Some(first));
+        while let Some(job) = next {
+            match job {
+                Job::Append { octets: record, durability, answer } => {
+                    octets += record.len();
+                    group.appends.push(Append { octets: record, durability, answer });
+                }
+                Job::RemoveFile(path) => self.removals.file(path),
+                Job::RemoveSegments(numbers) => self.removals.segments(numbers),
+                Job::Sync(answer) => group.syncs.push(answer),
+            }
+            next = if octets < GROUP_SIZE { jobs.try_recv().ok() } else { None };
         }
-        let again = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
-        for (_, place, answer) in waiters.drain(..) {
-            let _ = answer.send(result.as_ref().map(|()| place).map_err(again));
+        Some(group)
+    }
+
+    fn commit(&mut self, mut group: Group) {
+        let overdue = self.due.is_some_and(|due| due <= Instant::now());
+        let sync = group.wants_sync() || overdue;
+        if let Err(error) = self.write(&mut group, sync) {
+            tracing::error!(target: "waxseal::queue", %error, "journal write failed");
+            group.refuse_synced(&error);
+            // What nobody waits for to be durable fits into less room, or into the next segment.
+            if let Err(error) = self.write(&mut group, false) {
+                self.put_off = group.put_off(&error);
+            }
         }
-        for answer in syncs.drain(..) {
-            let _ = answer.send(result.as_ref().copied().map_err(again));
-        }
-        buffer.clear();
-        // A burst's buffer is not kept for ever.
-        buffer.shrink_to(256 << 10);
-        if self.length >= SEGMENT_SIZE {
+        self.remove();
+        group.syncs.drain(..).for_each(|answer| drop(answer.send(Ok(()))));
+        if self.is_long() {
             self.roll();
         }
+        self.schedule(LAZY_SYNC);
     }
 
-    /// After a failed write or sync nobody knows what the file holds past `length`: it is cut off there, and since a
-    /// failed fsync may have dropped pages for good, the segment is not written again.
-    fn abandon_tail(&mut self, error: &io::Error) {
-        tracing::error!(target: "waxseal::queue", segment = self.number, %error, "journal write failed");
-        if let Err(error) = self.file.set_len(u64::from(self.length)).and_then(|()| self.file.sync_data()) {
-            tracing::error!(target: "waxseal::queue", segment = self.number, %error, "journal tail not cut off");
+    /// Writes a group, behind what has to be written again, and answers its appends where that works. After an error
+    /// nothing of it counts.
+    fn write(&mut self, group: &mut Group, sync: bool) -> io::Result<()> {
+        let owes = sync && !self.owed.is_empty();
+        if group.appends.is_empty() && !owes {
+            return Ok(());
         }
-        self.roll();
+        let (number, start) = self.head.position()?;
+        self.buffer.clear();
+        let owed = if self.adrift { self.owed.len() } else { 0 };
+        let records = self.owed[..owed].iter().map(|owed| &owed.octets);
+        for octets in records.chain(group.appends.iter().map(|append| &append.octets)) {
+            self.buffer.extend_from_slice(octets);
+        }
+        let written = self.head.append(&self.buffer, sync);
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT);
+        self.publish();
+        if let Err(error) = written {
+            self.adrift |= self.head.end().is_none();
+            return Err(error);
+        }
+        let mut offset = start;
+        let mut place = |octets: &[u8]| {
+            let place = Place { segment: number, offset, length: octets.len() as u32 };
+            offset += place.length;
+            place
+        };
+        for owed in &self.owed[..owed] {
+            self.shared.moved.set(owed.answered, place(&owed.octets));
+        }
+        self.adrift = false;
+        if sync {
+            self.owed.clear();
+            self.due = None;
+        }
+        for Append { octets, answer, .. } in group.appends.drain(..) {
+            let place = place(&octets);
+            if !sync {
+                self.owed.push(Owed { answered: place, octets });
+            }
+            let _ = answer.send(Ok(place));
+        }
+        Ok(())
+    }
+
+    /// Makes durable what is owed, in a new segment where the old one fails, and removes what may go then.
+    fn settle(&mut self) {
+        let mut group = Group { appends: std::mem::take(&mut self.put_off), ..Group::default() };
+        let settled = self.write(&mut group, true).or_else(|error| {
+            tracing::error!(target: "waxseal::queue", %error, "journal sync failed");
+            self.write(&mut group, true)
+        });
+        self.put_off = group.appends;
+        self.remove();
+        self.due = None;
+        self.schedule(if settled.is_ok() { LAZY_SYNC } else { TRY_AGAIN });
+    }
+
+    fn is_long(&self) -> bool {
+        self.head.end().is_some_and(|(_, length)| length >= self.segment_size)
     }
 
     fn roll(&mut self) {
-        // A segment that is left behind is never synced again, so nothing lazy may stay in it.
-        if self.unsynced && self.file.sync_data().is_ok() {
-            self.unsynced = false;
+        // A segment that is left behind is not synced again.
+        if !self.owed.is_empty() {
+            self.settle();
         }
-        match segment::create(&self.directory, self.number + 1) {
-            Ok((file, length)) => {
-                self.number += 1;
-                self.file = file;
-                self.length = length;
-            }
-            // The disk is full, say: go on in this segment, whose next write fails or succeeds in its turn.
-            Err(error) => {
-                // Whatever an unfinished header left under the next name must not block the next try.
-                let _ = fs::remove_file(segment::path(&self.directory, self.number + 1));
-                tracing::error!(target: "waxseal::queue", %error, "no new journal segment");
-                let _ = self.seek_to_length();
-            }
+        // Where settling failed, a new segment has been begun already.
+        if self.is_long() && self.owed.is_empty() {
+            self.head.roll();
+            self.publish();
         }
     }
 
-    fn seek_to_length(&mut self) -> io::Result<()> {
-        use std::io::{Seek, SeekFrom};
-        self.file.seek(SeekFrom::Start(u64::from(self.length))).map(drop)
-    }
-
-    fn settle_lazy(&mut self) {
-        if self.unsynced {
-            self.unsynced = false;
-            if let Err(error) = self.file.sync_data() {
-                // What was written may be gone after a power loss, so the files that it made superfluous stay for the
-                // next start to judge, and the segment is not written again.
-                tracing::error!(target: "waxseal::queue", segment = self.number, %error, "journal sync failed");
-                self.doomed.clear();
-                self.roll();
-            }
+    /// What was to be removed goes once all that was appended before is durable, and nothing is left of what was
+    /// refused: a content file outlives every receipt that names it.
+    fn remove(&mut self) {
+        if self.owed.is_empty() && !self.removals.is_empty() && self.head.is_trimmed() {
+            self.removals.carry_out(&self.shared.moved);
         }
-        self.remove_doomed();
     }
 
-    fn remove_doomed(&mut self) {
-        for path in self.doomed.drain(..) {
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(target: "waxseal::queue", path = %path.display(), %error, "content file not removed");
-            }
+    fn schedule(&mut self, wait: Duration) {
+        if self.owed.is_empty() && self.removals.is_empty() && self.put_off.is_empty() {
+            self.due = None;
+        } else if self.due.is_none() {
+            // What could be written and removed has been; the rest waits for the disk.
+            let wait = if self.owed.is_empty() || !self.put_off.is_empty() { TRY_AGAIN } else { wait };
+            self.due = Some(Instant::now() + wait);
+        }
+    }
+
+    fn publish(&mut self) {
+        if let Some((number, length)) = self.head.end() {
+            self.shared.end.store(u64::from(number) << 32 | u64::from(length), Ordering::Release);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{mail::QueueId, queue::record};
-
-    #[tokio::test]
-    async fn records_can_be_read_back_where_the_answer_says() {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = Journal::start(directory.path(), 0).unwrap();
-        for n in 0..10u32 {
-            let octets = record::encode_done(QueueId::new(9, n), &[]);
-            let durability = if n % 2 == 0 { Durability::Synced } else { Durability::Written };
-            let place = journal.append(octets, durability).await.unwrap();
-            let (Record::Done { id, .. }, _) = journal.read(place).unwrap() else { panic!() };
-            assert_eq!(id, QueueId::new(9, n));
-        }
-    }
-
-    #[tokio::test]
-    async fn files_go_only_after_a_sync() {
-        let directory = tempfile::tempdir().unwrap();
-        let content = directory.path().join("content");
-        fs::write(&content, "x").unwrap();
-        let journal = Journal::start(directory.path(), 0).unwrap();
-        journal.append(record::encode_done(QueueId::new(1, 1), &[]), Durability::Written).await.unwrap();
-        journal.remove_file(content.clone());
-        journal.sync().await.unwrap();
-        drop(journal);
-        assert!(!content.exists());
-    }
-
-    #[tokio::test]
-    async fn a_failing_disk_refuses_and_recovers() {
-        // /dev/full takes no octet; the writer is put on it by hand, then given a new segment.
-        let directory = tempfile::tempdir().unwrap();
-        let mut writer = Writer::open(directory.path().to_owned(), 0).unwrap();
-        writer.file = File::options().write(true).open("/dev/full").unwrap();
-        let mut refused = None;
-        for _ in 0..2 {
-            let (answer, mut answered) = oneshot::channel();
-            let octets = record::encode_done(QueueId::new(1, 1), &[]);
-            let offset = writer.length;
-            let place = Place { segment: writer.number, offset, length: octets.len() as u32 };
-            let mut buffer = octets;
-            writer.commit(&mut buffer, &mut vec![(Durability::Synced, place, answer)], &mut Vec::new());
-            let result = answered.try_recv().unwrap();
-            if refused.is_none() {
-                refused = Some(result.is_err());
-            } else {
-                assert!(result.is_ok(), "the new segment takes records");
-            }
-        }
-        assert_eq!(refused, Some(true));
-        assert_eq!(writer.number, 2);
-    }
-}
+#[path = "writer_tests.rs"]
+mod tests;

@@ -26,6 +26,8 @@ pub(super) struct StatusMeta<'a> {
     failed_at: Option<Millis>,
     #[serde(default)]
     reply: String,
+    #[serde(default, skip_serializing_if = "is_false")]
+    warned: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -89,6 +91,7 @@ pub(super) fn meta<'a>(id: QueueId, status: &Status, events: &'a [Event]) -> Sta
         held: status.held,
         failed_at: status.failed_at,
         reply: status.last_reply.clone(),
+        warned: status.warned,
         account: status.account.as_ref().map(|account| account.as_str().to_owned()),
         said: said(&status.recipients),
         events: events.into(),
@@ -152,6 +155,7 @@ pub(super) fn read(meta: StatusMeta<'_>) -> Result<(QueueId, Status, Vec<Event>)
         held: meta.held,
         failed_at: meta.failed_at,
         last_reply: meta.reply,
+        warned: meta.warned,
         account: meta.account.as_deref().map(AccountId::new),
     };
     Ok((QueueId::from_number(meta.id), status, meta.events.into_owned()))
