@@ -361,6 +361,7 @@ impl Queue {
             attempt.reverse_path = ReversePath::Mailbox(address);
             outcome = carrier.deliver(&attempt).await;
         }
+        self.tell_relayed(&claimed.account, &received, &attempt.content, &tried, &outcome).await;
         drop(attempt);
         self.settle(claimed, &received, status, &tried, &outcome).await;
     }

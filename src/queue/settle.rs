@@ -132,7 +132,7 @@ impl Queue {
 
     /// Takes a message out of the index and off the disk, once its departure is written.
     pub(super) fn discard(&self, id: QueueId) {
-        if self.let_go(id).is_some_and(|item| item.file) {
+        if self.let_go(id).is_some_and(|item| item.has_file()) {
             self.journal().remove_file(self.content_path(id));
         }
         self.remove_dead_segments();

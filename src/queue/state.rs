@@ -51,8 +51,26 @@ pub(super) struct Item {
     pub(super) phase: Phase,
     /// Whether a transaction has been tried.
     pub(super) tried: bool,
-    /// Whether the content is in a file of its own.
-    pub(super) file: bool,
+    marks: Marks,
+}
+
+/// What is true of a message or not, in one octet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks(u8);
+
+impl Marks {
+    /// The content is in a file of its own.
+    const FILE: u8 = 1;
+    /// Somebody has been warned that it is late, or nobody wants to be.
+    const WARNED: u8 = 2;
+
+    fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    fn with(self, mark: u8, set: bool) -> Self {
+        if set { Self(self.0 | mark) } else { self }
+    }
 }
 
 impl Keyed for Item {
@@ -76,13 +94,29 @@ impl Item {
             class: sender_class(application, &received.envelope.reverse_path().to_string()),
             phase: Phase::Active,
             tried: false,
-            file,
+            marks: Marks::default().with(Marks::FILE, file),
         }
+    }
+
+    /// Whether the content is in a file of its own.
+    pub(super) fn has_file(&self) -> bool {
+        self.marks.has(Marks::FILE)
+    }
+
+    /// Whether it has been warned of as late, or nobody wants to be.
+    pub(super) fn is_warned(&self) -> bool {
+        self.marks.has(Marks::WARNED)
+    }
+
+    /// It need not be warned of.
+    pub(super) fn mark_warned(&mut self) {
+        self.marks = self.marks.with(Marks::WARNED, true);
     }
 
     /// Takes on what a status says, of a message that does not wait; `lane` where it was given to another account.
     pub(super) fn stand(&mut self, status: &Status, lane: Option<LaneNumber>) {
         self.tried = status.attempts > 0;
+        self.marks = self.marks.with(Marks::WARNED, status.warned);
         self.lane = lane.unwrap_or(self.lane);
         (self.phase, self.at) = match status.failed_at {
             Some(at) if !status.is_pending() => (Phase::Failed, at),
@@ -179,7 +213,7 @@ impl State {
     pub(super) fn insert(&mut self, item: Item) {
         self.occupy(item.received);
         self.occupy(item.status);
-        if item.file {
+        if item.has_file() {
             self.file_octets += item.size;
         }
         self.count(&item, 1);
@@ -201,7 +235,7 @@ impl State {
         self.count(&item, -1);
         self.vacate(item.received);
         self.vacate(item.status);
-        if item.file {
+        if item.has_file() {
             self.file_octets = self.file_octets.saturating_sub(item.size);
         }
     }
@@ -364,7 +398,7 @@ mod tests {
             class: 0,
             phase: Phase::Active,
             tried: false,
-            file: true,
+            marks: Marks(Marks::FILE),
         }
     }
 
