@@ -3,10 +3,11 @@
 use super::{
     disk::{self, Disk},
     entry::Received,
+    item::{Item, Phase},
     journal::{self, Journal, JournalOptions, LaterVersion, Place, ScanError},
     pace::memory,
     record::{ContentPlace, Record},
-    state::{Item, Phase, State},
+    state::State,
     status::Status,
     told,
 };

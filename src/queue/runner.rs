@@ -3,11 +3,12 @@
 use super::{
     Queue, entry,
     entry::Received,
+    item::Phase,
     lane::{Claim, Fresh},
     pace::memory,
     read_back::blocking,
     schedule::Millis,
-    state::{Phase, State},
+    state::State,
     status::Status,
 };
 use crate::{

@@ -3,12 +3,12 @@
 use super::{
     Queue,
     entry::Received,
+    item::Item,
     journal::{Durability, Place},
     lane::{Brake, Cause, Lane},
     record,
     runner::{Claimed, put_back},
     schedule::Millis,
-    state::Item,
     status::{Next, Status},
     told::Tried,
 };

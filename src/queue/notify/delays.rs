@@ -10,10 +10,10 @@ use crate::{
     },
     queue::{
         Queue,
+        item::{Item, Phase},
         journal::Durability,
         read_back::ReadBack,
         schedule::Millis,
-        state::{Item, Phase},
         told,
     },
 };

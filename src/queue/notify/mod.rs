@@ -12,7 +12,7 @@ mod policy;
 mod post;
 mod relayed;
 
-use super::{Queue, read_back::blocking, schedule::Millis, state::Phase};
+use super::{Queue, item::Phase, read_back::blocking, schedule::Millis};
 use crate::{
     account::AccountId,
     mail::{

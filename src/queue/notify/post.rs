@@ -11,11 +11,11 @@ use crate::{
     queue::{
         Queue, Receipt,
         entry::Received,
+        item::Item,
         journal::Durability,
         notify::letter::time,
         read_back::{ReadBack, blocking},
         record,
-        state::Item,
         status::Status,
     },
 };
