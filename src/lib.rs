@@ -22,6 +22,7 @@ pub mod store;
 pub mod account;
 pub mod smtp;
 
+pub mod failpoint;
 pub mod mail;
 pub mod telemetry;
 

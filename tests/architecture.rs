@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 10] = [
     &["oauth"],
     &["config", "store", "history"],
     &["smtp", "account"],
-    &["mail", "telemetry"],
+    &["mail", "telemetry", "failpoint"],
 ];
 
 /// What the floors forbid and is right all the same.

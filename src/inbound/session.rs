@@ -8,6 +8,7 @@ use super::{
     receive::{Origin, Reception},
 };
 use crate::{
+    failpoint::{self, Point},
     mail::Reply,
     queue::Commitment,
     smtp::{LineSplitter, Split, line::is_tls_handshake, replies},
@@ -206,6 +207,7 @@ where
                 reply
             }
         };
+        failpoint::reach(Point::Unanswered);
         self.say(&reply);
         if bare_lf {
             // Where such a message ends is a matter of opinion; what follows could have been smuggled in.

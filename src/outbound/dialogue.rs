@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     account::{Account, SecurityMode},
+    failpoint::{self, Point},
     mail::{Reply, ReplyClass},
     oauth::TokenSource,
 };
@@ -53,6 +54,7 @@ impl Dialler<'_> {
         let Some(mut credentials) = auth::Credentials::of(self.account, self.tokens).await? else {
             return self.greet().await.map(|(connection, _)| connection);
         };
+        failpoint::reach(Point::CredentialsReady);
         for last in [false, true] {
             let (mut connection, on_loopback) = self.greet().await?;
             let exposed = connection.tls == "none" && !on_loopback;

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     account::{Account, SecurityMode},
+    failpoint::{self, Point},
     oauth::TokenSource,
 };
 use rustls::ClientConfig;
@@ -74,7 +75,9 @@ impl Upstream {
                     Err(failure) => return self.untried(&failure),
                 },
             };
+            failpoint::reach(Point::LoggedIn);
             let transacted = transact(&mut connection, attempt).await;
+            failpoint::reach(Point::Transacted);
             if reused && transacted.unanswered {
                 // The server had given the connection up; nothing of this message was said on it that counts.
                 tracing::debug!(account = %self.account.id, "a kept connection had gone stale");

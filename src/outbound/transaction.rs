@@ -6,8 +6,11 @@ use super::{
     dialogue::{Capabilities, Connection},
     failure::{Cause, Failure, trouble},
 };
-use crate::mail::{
-    BodyType, ContentSource, Dsn, EnhancedCode, ForwardPath, Mailbox, Reply, ReplyClass, ReversePath,
+use crate::{
+    failpoint::{self, Point},
+    mail::{
+        BodyType, ContentSource, Dsn, EnhancedCode, ForwardPath, Mailbox, Reply, ReplyClass, ReversePath,
+    },
 };
 use std::fmt::Display;
 use tokio::io::AsyncReadExt;
@@ -170,6 +173,7 @@ impl Run<'_> {
     }
 
     async fn send_content(&mut self) -> Result<End, Failure> {
+        failpoint::reach(Point::DataAccepted);
         if let Err(failure) = self.stream_content().await {
             // A server that refuses in the middle of the content says why before it hangs up.
             if failure.stage == Stage::Content
@@ -198,6 +202,7 @@ impl Run<'_> {
                 for block in content.octets().chunks(BLOCK) {
                     if !wire.out().is_empty() {
                         wire.flush(Stage::Content).await?;
+                        failpoint::reach(Point::ContentUnderWay);
                     }
                     stuffer.encode(block, wire.out());
                 }
@@ -211,6 +216,7 @@ impl Run<'_> {
                 while left > 0 {
                     if !wire.out().is_empty() {
                         wire.flush(Stage::Content).await?;
+                        failpoint::reach(Point::ContentUnderWay);
                     }
                     block.clear();
                     let read = (&mut file).take(left.min(BLOCK as u64)).read_to_end(&mut block).await;
@@ -224,7 +230,9 @@ impl Run<'_> {
             }
         }
         stuffer.finish(wire.out());
-        wire.flush(Stage::InDoubt).await
+        wire.flush(Stage::InDoubt).await?;
+        failpoint::reach(Point::DotSent);
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     account::{AccountId, ApplicationId},
+    failpoint::{self, Point},
     mail::{Content, ContentSource, Envelope, QueueId, Reply, trace::HeaderScan},
     telemetry,
 };
@@ -172,6 +173,7 @@ impl Intake {
     /// message is never on disk and unknown to the queue.
     pub async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
         let whole = self.complete(receipt).await?;
+        failpoint::reach(Point::ContentComplete);
         to_its_end(whole.through_or_queued()).await
     }
 
@@ -244,11 +246,13 @@ impl Whole {
     pub(super) async fn make_durable(mut self) -> Result<Place, CommitError> {
         if let Some(mut file) = self.file.as_mut().and_then(|content| content.file.take()) {
             let (disk, directory) = (self.queue.shared.disk.clone(), self.queue.content_directory());
+            failpoint::reach(Point::ContentWritten);
             blocking(move || {
                 file.sync()?;
                 disk.sync_directory(&directory)
             })
             .await?;
+            failpoint::reach(Point::ContentSynced);
         }
         let content: &[u8] = match &self.source {
             ContentSource::Memory(content) => content.octets(),

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     account::{AccountId, Delivery, Pacing},
+    failpoint::{self, Point},
     mail::{ContentSource, Mailbox, QueueId, ReversePath},
     outbound::{Attempt, Disposition, Outcome, Stage, Upstream},
 };
@@ -329,6 +330,7 @@ impl Queue {
     }
 
     async fn carry(&self, mut claimed: Box<Claimed>) {
+        failpoint::reach(Point::Claimed);
         let Some(carrier) = self.shared.lanes.carrier(&claimed.account) else { return };
         let (received, status, content) = match claimed.fresh.take() {
             Some(fresh) => {

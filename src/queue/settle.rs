@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     account::{AccountId, Pacing},
+    failpoint::{self, Point},
     history::Event,
     mail::{QueueId, Reply},
     outbound::{Disposition, LaneEffect, Outcome},
@@ -120,7 +121,10 @@ impl Queue {
     /// Writes that a message has left, and lets go of what it took.
     pub(super) async fn depart(self, id: QueueId, events: Vec<Event>) {
         match self.write_departure(id, &events, Durability::Written).await {
-            Ok(()) => self.discard(id),
+            Ok(()) => {
+                failpoint::reach(Point::DepartureWritten);
+                self.discard(id);
+            }
             // It was delivered all the same. The next start will deliver it again, whole, so its content stays.
             Err(error) => {
                 tracing::error!(target: "waxseal::queue", queue_id = %id, %error, "departure not written");

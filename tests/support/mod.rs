@@ -229,10 +229,17 @@ impl House {
     /// Starts the daemon, and waits until it is ready.
     #[track_caller]
     pub fn serve(&self) -> Running {
+        self.serve_in(&[])
+    }
+
+    /// As [`House::serve`], with this in the daemon's environment.
+    #[track_caller]
+    pub fn serve_in(&self, environment: &[(&str, &str)]) -> Running {
         let log = |name: &str| fs::File::options().create(true).append(true).open(self.path(name)).unwrap();
         let child = waxseal()
             .args(["serve", "--config"])
             .arg(self.config())
+            .envs(environment.iter().copied())
             .stdout(log("daemon.out"))
             .stderr(log("daemon.log"))
             .spawn()

@@ -1,7 +1,10 @@
 //! The segment that is written to, and what becomes of it when the disk fails.
 
 use super::segment::{self, FILE_HEADER, SegmentNumber};
-use crate::queue::disk::{Disk, DiskFile};
+use crate::{
+    failpoint::{self, Point},
+    queue::disk::{Disk, DiskFile},
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -80,10 +83,16 @@ impl Head {
             }
             return Err(error);
         }
+        if sync && !octets.is_empty() {
+            failpoint::reach(Point::RecordWritten);
+        }
         // After a failed fsync the system may have dropped pages and believe them written: never this file again.
         if sync && let Err(error) = open.file.sync() {
             self.abandon();
             return Err(error);
+        }
+        if sync && !octets.is_empty() {
+            failpoint::reach(Point::RecordSynced);
         }
         open.length += octets.len() as u32;
         Ok(())

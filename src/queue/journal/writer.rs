@@ -7,6 +7,7 @@ use super::{
     removal::Removals,
     segment::{Place, SegmentNumber},
 };
+use crate::failpoint::{self, Point};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -231,6 +232,9 @@ impl Writer {
             self.shared.moved.set(owed.answered, place(&owed.octets));
         }
         self.adrift = false;
+        if owes {
+            failpoint::reach(Point::DepartureSynced);
+        }
         if sync {
             self.owed.clear();
             self.due = None;

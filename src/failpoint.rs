@@ -1,0 +1,81 @@
+//! Points at which a test kills the process, as a power cut would: `FAILPOINT_KILL=NAME` in the environment of a debug
+//! build (`tests/crash_steps.rs`). In a release build reaching one does nothing.
+
+/// A point on a message's path; the numbers are the steps of `ARCHITECTURE.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// 7: the content is complete, with its trace field in front.
+    ContentComplete,
+    /// 8: the content's own file is written.
+    ContentWritten,
+    /// 8: the content's own file is durable, and no record names it.
+    ContentSynced,
+    /// 8: the record is written, and not durable.
+    RecordWritten,
+    /// 8: the record is durable.
+    RecordSynced,
+    /// 9: the message is durable, and its client has no reply.
+    Unanswered,
+    /// 10: a lane has claimed the message.
+    Claimed,
+    /// 11: there are credentials, a token or a password.
+    CredentialsReady,
+    /// 12: a connection is logged in.
+    LoggedIn,
+    /// 13: the server has said 354.
+    DataAccepted,
+    /// 13: some of the content is sent.
+    ContentUnderWay,
+    /// 13: the final dot is sent.
+    DotSent,
+    /// 14: the transaction is over, and nothing of it is written.
+    Transacted,
+    /// 14: the departure is written, and not durable.
+    DepartureWritten,
+    /// 14: the departure is durable.
+    DepartureSynced,
+}
+
+impl Point {
+    /// All of them, in the order of the path.
+    pub const ALL: [Self; 15] = [
+        Self::ContentComplete,
+        Self::ContentWritten,
+        Self::ContentSynced,
+        Self::RecordWritten,
+        Self::RecordSynced,
+        Self::Unanswered,
+        Self::Claimed,
+        Self::CredentialsReady,
+        Self::LoggedIn,
+        Self::DataAccepted,
+        Self::ContentUnderWay,
+        Self::DotSent,
+        Self::Transacted,
+        Self::DepartureWritten,
+        Self::DepartureSynced,
+    ];
+
+    /// Its name in the environment.
+    pub fn name(self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// The environment variable that names the point.
+pub const VARIABLE: &str = "FAILPOINT_KILL";
+
+/// Ends the process with SIGKILL where this is the point that a test has named.
+#[cfg(debug_assertions)]
+pub fn reach(point: Point) {
+    static NAMED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let named = NAMED.get_or_init(|| std::env::var(VARIABLE).ok());
+    if named.as_ref().is_some_and(|named| *named == point.name()) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+/// Nothing: release builds have no fail-points.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn reach(_: Point) {}
