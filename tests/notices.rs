@@ -11,11 +11,12 @@ mod scripted;
 use scripted::*;
 use std::{path::Path, sync::Arc, time::Duration};
 use waxseal::{
-    account::Delivery,
+    account::{AccountId, Delivery, Pacing},
+    config::QueueSettings,
     history::History,
-    mail::{QueueId, Reply},
-    outbound::{Attempt, Disposition, LaneEffect, Trouble},
-    queue::{Clock, Desk, Queue, schedule::Millis},
+    mail::{BodyType, DsnRecipient, DsnRequest, Envelope, ForwardPath, QueueId, Reply, ReversePath},
+    outbound::{Attempt, Disposition, LaneEffect, Outcome, Trouble},
+    queue::{Clock, Commitment, Desk, Outlet, Queue, Receipt, schedule::Millis},
 };
 
 const START: Millis = 1_763_940_000_000;
@@ -130,4 +131,199 @@ async fn a_recipient_that_fails_while_a_digest_is_kept_is_told_of_too() {
         assert!(told.contains(recipient), "{recipient} is not in\n{told}");
     }
     becomes(&queue, id, "failed").await;
+}
+
+/// A queue that tries again after a day, so that what was deferred once is late in four hours.
+fn open_patient(directory: &Path, clock: Clock) -> Queue {
+    let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
+    let settings = QueueSettings { retry: vec![Duration::from_secs(86_400)], ..settings() };
+    let queue = Queue::open_with(directory, settings, history, clock).unwrap().0;
+    queue.set_desk(Desk { hostname: "relay.example.com".into(), route: Arc::new(|_| None) });
+    queue
+}
+
+/// Sends a message that is deferred for its only recipient.
+async fn defer(queue: &Queue, script: &Script, content: &[u8], notify: Option<&str>) -> QueueId {
+    let deferred = Disposition::Deferred(trouble(450, "4.2.1 mailbox is busy"));
+    script.outcomes.lock().unwrap().push_back(outcome(vec![deferred], LaneEffect::None));
+    let id = submit_asking(queue, content, notify).await;
+    becomes(queue, id, "deferred").await;
+    id
+}
+
+async fn submit_asking(queue: &Queue, content: &[u8], notify: Option<&str>) -> QueueId {
+    match commit_asking(queue, content, notify).await {
+        Commitment::Durable(id) | Commitment::Relayed(id, _) => id,
+        Commitment::Refused(reply) => panic!("refused: {reply}"),
+    }
+}
+
+async fn commit_asking(queue: &Queue, content: &[u8], notify: Option<&str>) -> Commitment {
+    let mut intake = queue.begin();
+    intake.write(content).await.unwrap();
+    let to = vec![ForwardPath::parse("busy@example.org").unwrap()];
+    let from = ReversePath::parse("app@example.com").unwrap();
+    let wish = DsnRecipient { notify: notify.map(|notify| notify.parse().unwrap()), orcpt: None };
+    let envelope = Envelope::new(from, to, BodyType::EightBitMime, false).unwrap();
+    let envelope = envelope.with_dsn(DsnRequest::default(), vec![wish]);
+    intake.commit(Receipt { envelope, account: account(), application: None }).await.unwrap()
+}
+
+/// Waits until the history says how the sender of a message was notified.
+async fn is_notified(queue: &Queue, id: QueueId, explanation: &str) {
+    queue.history().sync().await;
+    let directory = queue.history().directory();
+    let days = std::fs::read_dir(directory).unwrap().map(|day| day.unwrap().path());
+    let history: String = days.filter_map(|day| std::fs::read_to_string(day).ok()).collect();
+    let words = [id.to_string(), "\"notified\"".to_owned(), explanation.to_owned()];
+    let told = history.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(told, "{words:?} is not in\n{history}");
+}
+
+const TEXT: &[u8] = b"Subject: the offer\r\n\r\nx\r\n";
+
+#[tokio::test]
+async fn who_waits_is_warned_after_four_hours_and_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (time, clock) = Clock::simulated(START);
+    let queue = open_patient(directory.path(), clock.clone());
+    let script = Arc::new(Script::default());
+    carry(&queue, Delivery::Queue, script.clone());
+    let late = defer(&queue, &script, TEXT, None).await;
+    defer(&queue, &script, TEXT, Some("NEVER")).await;
+    defer(&queue, &script, TEXT, Some("FAILURE")).await;
+    defer(&queue, &script, b"Auto-Submitted: auto-generated\r\n\r\nx\r\n", None).await;
+    let asked = defer(&queue, &script, b"Auto-Submitted: auto-generated\r\n\r\nx\r\n", Some("DELAY")).await;
+    time.send(START + 4 * HOUR - 60_001).unwrap();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(script.attempts(5).await.len(), 5, "nothing is late yet");
+    time.send(START + 4 * HOUR + 1_000).unwrap();
+    let attempts = script.attempts(7).await;
+    let warning = text(&attempts[5]);
+    for words in [
+        "Subject: Delayed mail (still being tried): the offer",
+        "Action: delayed",
+        "Will-Retry-Until: ",
+        "Final-Recipient: rfc822; busy@example.org",
+        "450 4.2.1 mailbox is busy",
+        &late.to_string(),
+    ] {
+        assert!(warning.contains(words), "{words} is not in\n{warning}");
+    }
+    assert_eq!(attempts[5].0.reverse_path, ReversePath::Null);
+    assert_eq!(attempts[5].0.recipients[0].to_string(), "app@example.com");
+    assert!(text(&attempts[6]).contains(&asked.to_string()));
+    is_notified(&queue, late, "of the delay, as ").await;
+
+    // Not again: neither later nor by the next process.
+    queue.shutdown(Duration::from_secs(5)).await;
+    drop(queue);
+    let queue = open_patient(directory.path(), clock);
+    carry(&queue, Delivery::Queue, script.clone());
+    time.send(START + 9 * HOUR).unwrap();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(script.attempts(7).await.len(), 7, "warned twice");
+    // The message itself goes on.
+    time.send(START + 30 * HOUR).unwrap();
+    until_empty(&queue).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_delays_comes_in_one_digest_without_what_has_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (time, clock) = Clock::simulated(START);
+    let queue = open_patient(directory.path(), clock);
+    let script = Arc::new(Script::default());
+    carry(&queue, Delivery::Queue, script.clone());
+    let mut late = Vec::new();
+    for _ in 0..14 {
+        late.push(defer(&queue, &script, TEXT, None).await);
+    }
+    time.send(START + 4 * HOUR + 1_000).unwrap();
+    script.attempts(24).await;
+    // One of those for the digest is delivered before it goes.
+    for id in &late {
+        becomes(&queue, *id, "deferred").await;
+    }
+    queue.retry(late[12]).await.unwrap();
+    script.attempts(25).await;
+    time.send(START + 5 * HOUR + 2_000).unwrap();
+    let digest = text(&script.attempts(26).await[25]);
+    assert!(digest.contains("3 mails are late and still being tried"), "{digest}");
+    for (number, id) in late.iter().enumerate() {
+        assert_eq!(digest.contains(&id.to_string()), [10, 11, 13].contains(&number), "{number}:\n{digest}");
+    }
+}
+
+#[tokio::test]
+async fn a_warning_goes_through_an_account_that_works_or_waits_for_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (time, clock) = Clock::simulated(START);
+    let queue = open_patient(directory.path(), clock);
+    let (held, works) = (Arc::new(Script::default()), Arc::new(Script::default()));
+    carry(&queue, Delivery::Queue, held.clone());
+    held.outcomes.lock().unwrap().push_back(outcome(vec![], LaneEffect::Pause));
+    let id = submit(&queue, TEXT, &["b@example.org"]).await;
+    held.attempts(1).await;
+    // Every probe finds the same.
+    held.outcomes.lock().unwrap().extend((0..1000).map(|_| outcome(vec![], LaneEffect::Pause)));
+    time.send(START + 4 * HOUR + 1_000).unwrap();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert!(queue.ids(None) == [id], "a warning through a held account would wait as well");
+
+    let other = AccountId::new("other");
+    let pacing = Pacing {
+        max_connections: 1,
+        rate_limit: None,
+        daily_recipients: None,
+        max_recipients_per_message: None,
+    };
+    let outlet = |account: AccountId, carrier: &Arc<Script>| Outlet {
+        account,
+        pacing,
+        delivery: Delivery::Queue,
+        address: None,
+        carrier: carrier.clone(),
+    };
+    queue.configure(vec![outlet(account(), &held), outlet(other.clone(), &works)]);
+    queue.set_desk(Desk {
+        hostname: "relay.example.com".into(),
+        route: Arc::new(move |_| Some(other.clone())),
+    });
+    time.send(START + 4 * HOUR + 700_000).unwrap();
+    let warning = text(&works.attempts(1).await[0]);
+    assert!(warning.contains("Action: delayed"), "{warning}");
+    assert!(warning.contains(&id.to_string()), "{warning}");
+    assert!(warning.contains("What stands in the way: "), "{warning}");
+}
+
+#[tokio::test]
+async fn a_success_is_told_to_who_asked_where_the_provider_does_not() {
+    for delivery in [Delivery::Queue, Delivery::Through] {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = open_at(directory.path(), Clock::System);
+        let script = Arc::new(Script::default());
+        carry(&queue, delivery, script.clone());
+        submit_asking(&queue, TEXT, Some("FAILURE,DELAY")).await;
+        submit_asking(&queue, TEXT, None).await;
+        script.attempts(2).await;
+        let passed_on = Outcome { dsn_passed_on: true, ..outcome(vec![delivered()], LaneEffect::None) };
+        script.outcomes.lock().unwrap().push_back(passed_on);
+        submit_asking(&queue, TEXT, Some("SUCCESS")).await;
+        script.attempts(3).await;
+        let id = submit_asking(&queue, TEXT, Some("SUCCESS,FAILURE")).await;
+        let attempts = script.attempts(5).await;
+        let told = text(&attempts[4]);
+        let host = "Remote-MTA: dns; smtp.example.com";
+        for words in
+            ["Subject: Relayed mail: the offer", "Action: relayed", "Status: 2.0.0", host, "250 2.0.0 taken"]
+        {
+            assert!(told.contains(words), "{delivery:?}: {words} is not in\n{told}");
+        }
+        assert!(told.contains(&id.to_string()), "{told}");
+        assert_eq!(attempts[4].0.reverse_path, ReversePath::Null);
+        until_empty(&queue).await;
+        assert_eq!(script.attempts(5).await.len(), 5, "nobody is told of a notification");
+        is_notified(&queue, id, "of the delivery, as ").await;
+    }
 }

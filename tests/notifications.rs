@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use waxseal::mail::{
     BodyType, Content, DsnRequest, EnhancedCode, ForwardPath, Mailbox, QueueId, Reply, ReversePath,
     notification::{
-        Action, Digest, DigestEntry, Letterhead, Notification, Original, Report, ReportedRecipient,
+        Action, Digest, DigestEntry, Kind, Letterhead, Notification, Original, Report, ReportedRecipient,
     },
 };
 
@@ -189,7 +189,14 @@ fn a_digest_lists_what_failed() {
         diagnostic: Some(Reply::received(550, "5.1.1 no\nsuch user")),
     };
     let entries = vec![entry(1, "bob@example.org"), entry(2, "jürgen@example.org")];
-    let mut digest = Digest { letterhead: letterhead(), since: at(0), until: at(60), entries, more: 25 };
+    let mut digest = Digest {
+        letterhead: letterhead(),
+        kind: Kind::Failed,
+        since: at(0),
+        until: at(60),
+        entries,
+        more: 25,
+    };
     let notification = digest.compose().unwrap();
     Content::new(Bytes::copy_from_slice(&notification.octets)).expect("canonical octets");
     assert_eq!((notification.body, notification.smtputf8), (BodyType::SevenBit, false));

@@ -103,12 +103,14 @@ async fn work(disk: &Disk, directory: &Path, seed: u64, rounds: usize) -> Sent {
     let sent = Arc::new(Mutex::new(Sent::new()));
     let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..rounds {
-        let senders = (0..4).map(|_| {
+        let senders = (0..4).map(|sender| {
             let (queue, disk, sent) = (queue.clone(), disk.clone(), sent.clone());
             let mut random = random.fork();
             tokio::spawn(async move {
-                for _ in 0..4 {
-                    send(&queue, &disk, &sent, &mut random).await;
+                for n in 0..4 {
+                    // One at least has a file of its own, whatever the dice say.
+                    let large = (round, sender, n) == (0, 0, 0) || random.u8(..16) == 0;
+                    send(&queue, &disk, &sent, &mut random, large).await;
                 }
             })
         });
@@ -131,9 +133,9 @@ async fn work(disk: &Disk, directory: &Path, seed: u64, rounds: usize) -> Sent {
     sent.clone()
 }
 
-async fn send(queue: &Queue, disk: &Disk, sent: &Mutex<Sent>, random: &mut fastrand::Rng) {
+async fn send(queue: &Queue, disk: &Disk, sent: &Mutex<Sent>, random: &mut fastrand::Rng, large: bool) {
     let account = ACCOUNTS[usize::from(random.u8(..4) == 0)];
-    let size = if random.u8(..16) == 0 { LARGE } else { random.usize(20..1500) };
+    let size = if large { LARGE } else { random.usize(20..1500) };
     let message = Message::random(random, account, size);
     let begun = |id| drop(sent.lock().unwrap().insert(id, message.clone()));
     let id = message.submit(queue, begun).await.unwrap();

@@ -233,7 +233,7 @@ fn told(directory: &Path) -> HashMap<String, HashSet<String>> {
 
 #[test]
 fn no_event_of_an_acknowledged_message_is_lost_by_kill_9_under_load() {
-    let rounds = std::env::var("WAXSEAL_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
+    let rounds = std::env::var("CRASH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
     let (_provider, house) = scene();
     let history = house.state().join("history");
     let acknowledged = Arc::new(Mutex::new(Vec::new()));

@@ -2,10 +2,10 @@
 
 use super::{
     Queue,
+    item::Phase,
     journal::{Durability, Place, SegmentNumber},
     read_back::blocking,
     schedule::Millis,
-    state::Phase,
     told,
 };
 use crate::{history::What, mail::QueueId};

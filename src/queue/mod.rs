@@ -6,6 +6,7 @@ pub mod disk;
 pub mod entry;
 mod inspect;
 mod intake;
+mod item;
 pub mod journal;
 mod lane;
 mod notify;
@@ -42,12 +43,13 @@ pub use lane::Tally;
 pub use notify::{Desk, RouteOf};
 
 use disk::{Disk, HostDisk};
+use item::{Item, Phase};
 use journal::{Journal, JournalOptions, Place};
 use lane::Fresh;
 use runner::Lanes;
 use schedule::{Millis, Schedule};
 use space::Space;
-use state::{Item, Phase, State};
+use state::State;
 use std::{
     path::{Path, PathBuf},
     sync::{

@@ -3,12 +3,13 @@
 use super::{
     Queue,
     entry::Received,
+    item::{Item, Phase},
     journal::{Durability, Place},
     lane::{Cause, Lane, Tally},
     read_back::{ReadBack, blocking},
     record,
     schedule::Millis,
-    state::{Item, Phase, State},
+    state::State,
     status::{RecipientStatus, Status},
     told,
 };

@@ -3,9 +3,9 @@
 use super::{
     Queue,
     entry::Received,
+    item::Item,
     journal::Place,
     record::{ContentPlace, Record},
-    state::Item,
     status::Status,
 };
 use crate::mail::{Content, ContentSource, QueueId};

@@ -3,10 +3,11 @@
 use super::{
     disk::{self, Disk},
     entry::Received,
+    item::{Item, Phase},
     journal::{self, Journal, JournalOptions, LaterVersion, Place, ScanError},
     pace::memory,
     record::{ContentPlace, Record},
-    state::{Item, Phase, State},
+    state::State,
     status::Status,
     told,
 };
@@ -206,7 +207,7 @@ fn sweep_content(disk: &dyn Disk, directory: &Path, state: &State, damaged: bool
         let entry = entry?;
         let name = entry.file_name();
         let id = name.to_str().and_then(|n| n.strip_suffix(".eml")).and_then(|n| n.parse::<QueueId>().ok());
-        if id.is_some_and(|id| state.item(id).is_some_and(|item| item.file)) {
+        if id.is_some_and(|id| state.item(id).is_some_and(|item| item.has_file())) {
             continue;
         }
         orphans += 1;

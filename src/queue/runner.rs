@@ -3,11 +3,12 @@
 use super::{
     Queue, entry,
     entry::Received,
+    item::Phase,
     lane::{Claim, Fresh},
     pace::memory,
     read_back::blocking,
     schedule::Millis,
-    state::{Phase, State},
+    state::State,
     status::Status,
 };
 use crate::{
@@ -361,6 +362,7 @@ impl Queue {
             attempt.reverse_path = ReversePath::Mailbox(address);
             outcome = carrier.deliver(&attempt).await;
         }
+        self.tell_relayed(&claimed.account, &received, &attempt.content, &tried, &outcome).await;
         drop(attempt);
         self.settle(claimed, &received, status, &tried, &outcome).await;
     }

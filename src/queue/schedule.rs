@@ -26,9 +26,14 @@ impl Schedule {
         now.saturating_add(jittered(self.retry[index], chance).as_millis() as u64)
     }
 
+    /// The age at which a message fails, in milliseconds.
+    pub fn expire_millis(&self) -> Millis {
+        self.expire.as_millis() as u64
+    }
+
     /// Whether a message received at `received_at` has outlived `expire`.
     pub fn is_expired(&self, received_at: Millis, now: Millis) -> bool {
-        now.saturating_sub(received_at) > self.expire.as_millis() as u64
+        now.saturating_sub(received_at) > self.expire_millis()
     }
 }
 

@@ -3,12 +3,12 @@
 use super::{
     Queue,
     entry::Received,
+    item::Item,
     journal::{Durability, Place},
     lane::{Brake, Cause, Lane},
     record,
     runner::{Claimed, put_back},
     schedule::Millis,
-    state::Item,
     status::{Next, Status},
     told::Tried,
 };
@@ -132,7 +132,7 @@ impl Queue {
 
     /// Takes a message out of the index and off the disk, once its departure is written.
     pub(super) fn discard(&self, id: QueueId) {
-        if self.let_go(id).is_some_and(|item| item.file) {
+        if self.let_go(id).is_some_and(|item| item.has_file()) {
             self.journal().remove_file(self.content_path(id));
         }
         self.remove_dead_segments();

@@ -3,105 +3,14 @@
 //! A message takes 56 octets here and 16 more while it waits; the rest is read from the journal when it is needed.
 
 use super::{
-    entry::Received,
+    item::{Item, LaneNumber, Phase},
     journal::{Place, SegmentNumber},
-    lane::{Lane, SenderClass, Wait, sender_class},
+    lane::Lane,
     schedule::Millis,
-    sorted::{Keyed, Sorted},
-    status::Status,
+    sorted::Sorted,
 };
-use crate::{
-    account::{AccountId, ApplicationId},
-    mail::QueueId,
-};
+use crate::{account::AccountId, mail::QueueId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// Where a message is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// In its lane, fresh or due at a time.
-    Waiting,
-    /// Claimed: a transaction is under way, or its records are being moved.
-    Active,
-    /// Held by an operator, or because it cannot be read.
-    Held,
-    /// Failed, and kept.
-    Failed,
-}
-
-/// A lane by its place in the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct LaneNumber(u32);
-
-/// What the index knows of a message.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Item {
-    pub(super) id: QueueId,
-    /// Its receipt.
-    pub(super) received: Place,
-    /// Its latest status; [`Place::NONE`] where none has been written.
-    pub(super) status: Place,
-    /// Octets of content.
-    pub(super) size: u64,
-    /// When it came while it has not been tried, then when it is due again, and in the end when it failed.
-    pub(super) at: Millis,
-    pub(super) lane: LaneNumber,
-    /// Which senders it takes turns with.
-    pub(super) class: SenderClass,
-    pub(super) phase: Phase,
-    /// Whether a transaction has been tried.
-    pub(super) tried: bool,
-    /// Whether the content is in a file of its own.
-    pub(super) file: bool,
-}
-
-impl Keyed for Item {
-    type Key = QueueId;
-    fn key(&self) -> QueueId {
-        self.id
-    }
-}
-
-impl Item {
-    /// A message just received, or found: active until it is put into its lane.
-    pub(super) fn received(received: &Received, file: bool, place: Place, lane: LaneNumber) -> Self {
-        let application = received.application.as_ref().map(ApplicationId::as_str);
-        Self {
-            id: received.id,
-            received: place,
-            status: Place::NONE,
-            size: received.size,
-            at: received.received_at,
-            lane,
-            class: sender_class(application, &received.envelope.reverse_path().to_string()),
-            phase: Phase::Active,
-            tried: false,
-            file,
-        }
-    }
-
-    /// Takes on what a status says, of a message that does not wait; `lane` where it was given to another account.
-    pub(super) fn stand(&mut self, status: &Status, lane: Option<LaneNumber>) {
-        self.tried = status.attempts > 0;
-        self.lane = lane.unwrap_or(self.lane);
-        (self.phase, self.at) = match status.failed_at {
-            Some(at) if !status.is_pending() => (Phase::Failed, at),
-            _ => (
-                if status.held { Phase::Held } else { Phase::Active },
-                if self.tried { status.next_attempt_at } else { self.at },
-            ),
-        };
-    }
-
-    fn wait(&self) -> Wait {
-        if self.tried { Wait::Retry { at: self.at } } else { Wait::Untried { received_at: self.at } }
-    }
-
-    /// Whether one of its records lies in this segment.
-    pub(super) fn is_in(&self, segment: SegmentNumber) -> bool {
-        self.received.segment == segment || self.status.segment == segment
-    }
-}
 
 /// What a segment file holds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -179,7 +88,7 @@ impl State {
     pub(super) fn insert(&mut self, item: Item) {
         self.occupy(item.received);
         self.occupy(item.status);
-        if item.file {
+        if item.has_file() {
             self.file_octets += item.size;
         }
         self.count(&item, 1);
@@ -201,7 +110,7 @@ impl State {
         self.count(&item, -1);
         self.vacate(item.received);
         self.vacate(item.status);
-        if item.file {
+        if item.has_file() {
             self.file_octets = self.file_octets.saturating_sub(item.size);
         }
     }
@@ -348,6 +257,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::item::Marks;
 
     fn place(segment: u32) -> Place {
         Place { segment, offset: 0, length: 100 }
@@ -364,13 +274,8 @@ mod tests {
             class: 0,
             phase: Phase::Active,
             tried: false,
-            file: true,
+            marks: Marks::default().with(Marks::FILE, true),
         }
-    }
-
-    #[test]
-    fn an_item_is_as_small_as_promised() {
-        assert_eq!(size_of::<Item>(), 56);
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub struct Status {
     pub failed_at: Option<Millis>,
     /// What the provider, or we, said last.
     pub last_reply: String,
-    /// The sender has been warned of the delay.
+    /// The delay has been warned of.
     pub warned: bool,
     /// The account that carries it, where that is no longer the one it was received for.
     pub account: Option<AccountId>,

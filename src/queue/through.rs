@@ -90,6 +90,7 @@ impl Whole {
     /// The provider has answered in time. Its verdict on all recipients is the client's; anything else is queued as far
     /// as it has come.
     async fn decided(self, slot: Slot, all: &[usize], outcome: &Outcome) -> Result<Commitment, CommitError> {
+        self.queue.tell_relayed(&slot.account, &self.received, &self.source, all, outcome).await;
         match verdict(&outcome.dispositions) {
             Some(Ok(reply)) => {
                 self.end(slot, all, outcome).await;
@@ -143,7 +144,7 @@ impl Whole {
         all: Vec<usize>,
         delivery: JoinHandle<Outcome>,
     ) -> Result<Commitment, CommitError> {
-        let (queue, received) = (self.queue.clone(), self.received.clone());
+        let (queue, received, source) = (self.queue.clone(), self.received.clone(), self.source.clone());
         let file = self.in_file();
         let place = match self.make_durable().await {
             Ok(place) => place,
@@ -161,6 +162,7 @@ impl Whole {
             // An attempt that ended without an outcome: dropping `claimed` gives the message back to its lane.
             let Ok(outcome) = delivery.await else { return };
             let status = Status::fresh(all.len(), received.received_at);
+            queue.tell_relayed(&claimed.account, &received, &source, &all, &outcome).await;
             queue.settle(claimed, &received, status, &all, &outcome).await;
         });
         Ok(Commitment::Durable(id))

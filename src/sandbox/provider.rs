@@ -107,6 +107,11 @@ impl SandboxProvider {
         self.shared.messages.all()
     }
 
+    /// The messages since the last call, which are forgotten here: a provider that runs for hours keeps none.
+    pub fn take_received(&self) -> Vec<Received> {
+        self.shared.messages.take()
+    }
+
     /// Waits until `count` messages have arrived, and gives all.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         self.shared.messages.wait_for(count).await

@@ -44,15 +44,20 @@ impl Messages {
     pub(super) fn add(&self, message: Received) -> std::io::Result<()> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(directory) = &self.directory {
-            std::fs::write(directory.join(format!("{:06}.eml", kept.len() + 1)), &message.octets)?;
+            std::fs::write(directory.join(format!("{:06}.eml", *self.count.borrow() + 1)), &message.octets)?;
         }
         kept.push(message);
-        self.count.send_replace(kept.len());
+        self.count.send_modify(|count| *count += 1);
         Ok(())
     }
 
     pub(super) fn all(&self) -> Vec<Received> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Those that have not been taken, which are kept no longer.
+    pub(super) fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until `count` have arrived. The sender lives as long as `self`, so the wait cannot fail.

@@ -12,6 +12,7 @@ pub mod client;
 pub mod faulty;
 pub mod queue;
 pub mod recorder;
+pub mod token_server;
 
 use std::{
     fs,
@@ -39,9 +40,15 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A port of 127.0.0.1 that is free now.
+/// A port of 127.0.0.1 that nobody listens on. Below those that the system gives to outgoing connections, so that none
+/// takes it before the daemon does.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let port = fastrand::u16(15_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The binary, with nothing in its environment.

@@ -1,7 +1,7 @@
-//! Many failures in one letter, for an address that would get too many letters.
+//! Many failures, or many delays, in one letter, for an address that would get too many letters.
 
 use super::{
-    Letterhead, MARK, Notification, compose,
+    Kind, Letterhead, MARK, Notification, compose,
     lines::{capitalized, clean, field, host, stopped, wrap},
     returned::Encoding,
     status,
@@ -9,12 +9,14 @@ use super::{
 use crate::mail::{BodyType, ForwardPath, QueueId, Reply, ReversePath, trace::Rfc5322Date};
 use std::time::SystemTime;
 
-/// Failures between two instants.
+/// What happened between two instants.
 #[derive(Debug, Clone)]
 pub struct Digest {
     /// From whom to whom.
     pub letterhead: Letterhead,
-    /// When the first of them failed, or the last digest was written.
+    /// What happened to all of them.
+    pub kind: Kind,
+    /// When the first of them was kept for this letter.
     pub since: SystemTime,
     /// Up to when.
     pub until: SystemTime,
@@ -24,16 +26,16 @@ pub struct Digest {
     pub more: usize,
 }
 
-/// A failure in a list.
+/// One recipient of one message in a list.
 #[derive(Debug, Clone)]
 pub struct DigestEntry {
     /// The message.
     pub queue_id: QueueId,
     /// Who sent it.
     pub from: ReversePath,
-    /// Who did not get it.
+    /// Who did not get it, or has not so far.
     pub recipient: ForwardPath,
-    /// When it failed.
+    /// When it was tried last.
     pub when: SystemTime,
     /// A clause that says why, without capital and full stop.
     pub explanation: String,
@@ -45,10 +47,15 @@ impl Digest {
     /// Writes the letter; `None` where there is nothing to tell.
     pub fn compose(&self) -> Option<Notification> {
         let count = self.entries.len() + self.more;
+        let (one, many) = match self.kind {
+            Kind::Failed => ("A mail could not be delivered", "mails could not be delivered"),
+            Kind::Delayed => ("A mail is late and still being tried", "mails are late and still being tried"),
+            Kind::Relayed => ("A mail was handed on", "mails were handed on"),
+        };
         let subject = match count {
             0 => return None,
-            1 => "A mail could not be delivered".to_owned(),
-            _ => format!("{count} mails could not be delivered"),
+            1 => one.to_owned(),
+            _ => format!("{count} {many}"),
         };
         let mut head = String::with_capacity(512);
         compose::letterhead(&mut head, &self.letterhead, &subject);
@@ -69,9 +76,13 @@ impl Digest {
     fn text(&self, subject: &str) -> String {
         let mut out = String::with_capacity(256 + 256 * self.entries.len());
         let (since, until) = (Rfc5322Date(self.since), Rfc5322Date(self.until));
+        let when = match self.kind {
+            Kind::Failed | Kind::Relayed => format!("between {since} and {until}"),
+            Kind::Delayed => format!("as was found between {since} and {until}"),
+        };
         let opening = format!(
-            "{subject} between {since} and {until}. They are listed in this one letter, so that not each of them comes \
-             with a letter of its own."
+            "{subject} {when}. They are listed in this one letter, so that not each of them comes with a letter of \
+             its own."
         );
         wrap(&mut out, 0, &opening);
         for entry in &self.entries {
