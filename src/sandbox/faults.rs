@@ -10,11 +10,17 @@ use std::{
 pub enum Point {
     /// In place of the greeting.
     Banner,
-    /// In place of the reply to EHLO.
+    /// In place of the reply to every EHLO.
     Ehlo,
+    /// In place of the reply to an EHLO on a connection with TLS.
+    SecuredEhlo,
     /// In place of the reply to STARTTLS.
     StartTls,
-    /// In place of the reply to AUTH.
+    /// Before the server's side of the TLS handshake.
+    Handshake,
+    /// In place of the first reply to AUTH, be it a challenge or the verdict. The exchange ends with it.
+    Challenge,
+    /// In place of the verdict on AUTH.
     Auth,
     /// In place of the reply to MAIL.
     Mail,
@@ -22,8 +28,16 @@ pub enum Point {
     Rcpt(Option<String>),
     /// In place of the reply to DATA.
     Data,
-    /// In place of the reply to the final dot. The message is kept all the same where the fault drops.
+    /// After the first line of the content, in the middle of it. A reply is given ahead of the final dot, which gets
+    /// none.
+    Content,
+    /// In place of the reply to the final dot. The message is kept all the same where the fault gives no reply, or one
+    /// that says so.
     Dot,
+    /// In place of the reply to RSET.
+    Reset,
+    /// In place of the reply to QUIT.
+    Quit,
 }
 
 /// What happens there.
@@ -33,12 +47,38 @@ pub enum Fault {
     Reply(String),
     /// This reply, and the connection is closed.
     ReplyAndDrop(String),
+    /// These octets as they are, and nothing after them.
+    Octets(Vec<u8>),
+    /// These octets as they are, and the connection is closed.
+    OctetsAndDrop(Vec<u8>),
     /// The connection is closed without a word.
     Drop,
+    /// The connection is reset: what was not yet read is lost on both sides.
+    Reset,
     /// The ordinary reply, after a while.
     Delay(Duration),
     /// Nothing, ever.
     Silence,
+}
+
+impl Fault {
+    /// Whether a message is kept although this strikes in place of the reply to its final dot.
+    pub(super) fn keeps_the_message(&self) -> bool {
+        match self {
+            Self::Reply(line) | Self::ReplyAndDrop(line) => line.starts_with('2'),
+            _ => true,
+        }
+    }
+}
+
+impl Point {
+    /// Whether a fault planned for `self` strikes at `here`.
+    fn covers(&self, here: &Self) -> bool {
+        match (self, here) {
+            (Self::Rcpt(None), Self::Rcpt(_)) | (Self::Ehlo, Self::SecuredEhlo) => true,
+            (planned, here) => planned == here,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,6 +94,7 @@ struct Plan {
     planned: Vec<Planned>,
     hide_starttls: bool,
     inject_after_starttls: bool,
+    struck: usize,
 }
 
 /// The faults of one sandbox; clones share them.
@@ -83,7 +124,12 @@ impl Faults {
 
     /// No more faults.
     pub fn clear(&self) {
-        self.plan(|plan| *plan = Plan::default());
+        self.plan(|plan| *plan = Plan { struck: plan.struck, ..Plan::default() });
+    }
+
+    /// How many faults have struck so far, at their points.
+    pub fn struck(&self) -> usize {
+        self.plan(|plan| plan.struck)
     }
 
     pub(super) fn starttls_hidden(&self) -> bool {
@@ -97,10 +143,8 @@ impl Faults {
     /// The fault that strikes here and now.
     pub(super) fn strike(&self, here: &Point) -> Option<Fault> {
         self.plan(|plan| {
-            let at = plan.planned.iter().position(|planned| match (&planned.point, here) {
-                (Point::Rcpt(None), Point::Rcpt(_)) => true,
-                (planned, here) => planned == here,
-            })?;
+            let at = plan.planned.iter().position(|planned| planned.point.covers(here))?;
+            plan.struck += 1;
             let fault = plan.planned[at].fault.clone();
             if let Some(times) = &mut plan.planned[at].times {
                 *times -= 1;

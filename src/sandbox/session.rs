@@ -1,9 +1,9 @@
 //! One SMTP session of the sandbox: simple, correct and strict.
 
-use super::{Fault, Point, Received, SandboxSecurity, provider::Shared};
+use super::{Fault, Point, Received, SandboxSecurity, provider::Shared, submission::Transport};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{future::pending, io, sync::Arc};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// How a session ended.
 pub(super) enum End {
@@ -30,7 +30,7 @@ pub(super) struct Session<S> {
     to: Vec<(String, String)>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+impl<S: Transport> Session<S> {
     pub(super) fn new(stream: BufReader<S>, shared: Arc<Shared>, connection: usize, tls: String) -> Self {
         Self { stream, shared, connection, tls, identity: None, from: None, to: Vec::new() }
     }
@@ -52,7 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 "EHLO" => {
                     self.forget();
                     let features = self.features();
-                    self.answer(Point::Ehlo, &features).await?;
+                    let point = if self.tls == "none" { Point::Ehlo } else { Point::SecuredEhlo };
+                    self.answer(point, &features).await?;
                 }
                 "STARTTLS" if self.offers_starttls() => return Ok(End::StartTls),
                 "AUTH" => self.auth(rest).await?,
@@ -61,11 +62,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 "DATA" => self.data().await?,
                 "RSET" => {
                     self.forget();
-                    self.send("250 2.0.0 reset").await?;
+                    self.answer(Point::Reset, "250 2.0.0 reset").await?;
                 }
                 "NOOP" => self.send("250 2.0.0 OK").await?,
                 "QUIT" => {
-                    self.send("221 2.0.0 bye").await?;
+                    self.answer(Point::Quit, "221 2.0.0 bye").await?;
                     return Ok(End::Closed);
                 }
                 _ => self.send("500 5.5.1 unknown command").await?,
@@ -119,6 +120,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         else {
             return self.send("504 5.5.4 mechanism not offered").await;
         };
+        if let Some(fault) = self.shared.faults.strike(&Point::Challenge)
+            && !self.suffer(fault).await?
+        {
+            return Ok(());
+        }
         let identity = match mechanism {
             "LOGIN" => {
                 let user = self.challenge("VXNlcm5hbWU6", "").await?;
@@ -239,6 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return Ok(());
         }
         let (mut octets, mut line, mut bare) = (Vec::new(), Vec::new(), false);
+        let mut answered = false;
         loop {
             line.clear();
             if self.stream.read_until(b'\n', &mut line).await? == 0 {
@@ -250,6 +257,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let body = line.strip_suffix(b"\r\n");
             bare |= body.is_none_or(|body| body.contains(&b'\r'));
             octets.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+            if let Some(fault) = self.shared.faults.strike(&Point::Content) {
+                answered |= !self.suffer(fault).await?;
+            }
         }
         let (from, mail_parameters) = self.from.take().unwrap_or_default();
         let (to, rcpt_parameters) = std::mem::take(&mut self.to).into_iter().unzip();
@@ -268,24 +278,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             tls: self.tls.clone(),
             connection: self.connection,
         };
-        // The fault comes first, so that a dropped connection leaves a message that did arrive.
-        match self.shared.faults.strike(&Point::Dot) {
-            Some(Fault::Drop) => {
-                self.shared.messages.add(message)?;
-                Err(io::ErrorKind::ConnectionAborted.into())
-            }
-            Some(fault) => {
-                if self.suffer(fault).await? {
-                    self.shared.messages.add(message)?;
-                    self.send("250 2.0.0 taken, late").await?;
-                }
-                Ok(())
-            }
-            None => {
-                self.shared.messages.add(message)?;
-                self.send("250 2.0.0 taken").await
-            }
+        // Its verdict was given ahead of time.
+        if answered {
+            return Ok(());
         }
+        // A message may have arrived although its sender is never told so.
+        let fault = self.shared.faults.strike(&Point::Dot);
+        if fault.as_ref().is_none_or(Fault::keeps_the_message) {
+            self.shared.messages.add(message)?;
+        }
+        if let Some(fault) = fault
+            && !self.suffer(fault).await?
+        {
+            return Ok(());
+        }
+        self.send("250 2.0.0 taken").await
     }
 
     fn forget(&mut self) {
@@ -305,7 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Does what the fault says; whether the ordinary reply is still to be given.
-    async fn suffer(&mut self, fault: Fault) -> io::Result<bool> {
+    pub(super) async fn suffer(&mut self, fault: Fault) -> io::Result<bool> {
         match fault {
             Fault::Reply(line) => self.send(&line).await.map(|()| false),
             Fault::ReplyAndDrop(line) => {
@@ -313,7 +320,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.stream.shutdown().await?;
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
+            Fault::Octets(octets) => {
+                self.stream.write_all(&octets).await?;
+                self.stream.flush().await.map(|()| false)
+            }
+            Fault::OctetsAndDrop(octets) => {
+                self.stream.write_all(&octets).await?;
+                self.stream.shutdown().await?;
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
             Fault::Drop => Err(io::ErrorKind::ConnectionAborted.into()),
+            Fault::Reset => {
+                self.stream.get_ref().tcp().set_zero_linger()?;
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
             Fault::Delay(time) => {
                 tokio::time::sleep(time).await;
                 Ok(true)

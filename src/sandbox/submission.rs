@@ -1,7 +1,7 @@
 //! The sandbox's SMTP port: connections accepted, secured, and handed to sessions.
 
 use super::{
-    Fault, Point, SandboxSecurity,
+    Point, SandboxSecurity,
     provider::Shared,
     session::{End, Session},
 };
@@ -10,10 +10,29 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 use tokio::{
-    io::{AsyncWriteExt, BufReader},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_rustls::server::TlsStream;
+
+/// What a session runs on.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {
+    /// The connection underneath.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Transport for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Transport for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
 
 /// Serves until it is aborted; its sessions end with it.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -40,14 +59,13 @@ async fn session(stream: TcpStream, shared: Arc<Shared>, number: usize) -> io::R
     match session.converse().await? {
         End::Closed => Ok(()),
         End::StartTls => {
-            let mut stream = session.into_stream();
-            match shared.faults.strike(&Point::StartTls) {
-                Some(Fault::Reply(line) | Fault::ReplyAndDrop(line)) => {
-                    return stream.write_all(format!("{line}\r\n").as_bytes()).await;
-                }
-                Some(Fault::Drop) => return Ok(()),
-                _ => {}
+            let fault = shared.faults.strike(&Point::StartTls);
+            if let Some(fault) = fault
+                && !session.suffer(fault).await?
+            {
+                return Ok(());
             }
+            let mut stream = session.into_stream();
             let injected = if shared.faults.injects() { "250 injected\r\n" } else { "" };
             stream.write_all(format!("220 2.0.0 go ahead\r\n{injected}").as_bytes()).await?;
             secured(stream.into_inner(), shared, number, false).await
@@ -56,7 +74,13 @@ async fn session(stream: TcpStream, shared: Arc<Shared>, number: usize) -> io::R
 }
 
 async fn secured(stream: TcpStream, shared: Arc<Shared>, number: usize, greet: bool) -> io::Result<()> {
-    let stream = shared.acceptor.accept(stream).await?;
+    let mut session = Session::new(BufReader::new(stream), shared.clone(), number, "none".to_owned());
+    if let Some(fault) = shared.faults.strike(&Point::Handshake)
+        && !session.suffer(fault).await?
+    {
+        return Ok(());
+    }
+    let stream = shared.acceptor.accept(session.into_stream().into_inner()).await?;
     let version = stream.get_ref().1.protocol_version();
     let tls = version.map_or_else(String::new, |version| format!("{version:?}").replace('_', "."));
     let mut session = Session::new(BufReader::new(stream), shared, number, tls);
