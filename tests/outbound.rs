@@ -3,170 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy.toml covers #[test] functions alone
 
-use bytes::Bytes;
-use secrecy::ExposeSecret;
+mod smarthost;
+
+use smarthost::*;
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 use waxseal::{
-    account::{
-        Account, AccountId, AccountType, Delivery, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode,
-        Server,
-        token::{AccessToken, NoToken},
-    },
-    mail::{
-        BodyType, Content, ContentSource, Dsn, DsnRecipient, DsnRequest, ForwardPath, QueueId, ReversePath,
-    },
-    oauth::{AccessTokenFuture, TokenSource},
-    outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble, Upstream},
+    account::{AccountType, Login, Mechanism, token::NoToken},
+    mail::{BodyType, ContentSource, Dsn, DsnRecipient, DsnRequest, ReversePath},
+    outbound::{Disposition, LaneEffect, Outcome, Stage, Trouble},
     sandbox::{Fault, Point, SandboxOptions, SandboxProvider, SandboxSecurity},
 };
-
-/// Hands out a list of tokens one after the other; the last one again and again.
-#[derive(Default)]
-struct Tokens {
-    list: Mutex<Vec<String>>,
-    none: Option<NoToken>,
-    refused: AtomicUsize,
-}
-
-impl Tokens {
-    fn list(tokens: &[&str]) -> Arc<Self> {
-        Arc::new(Self {
-            list: Mutex::new(tokens.iter().map(|token| (*token).to_owned()).collect()),
-            ..Self::default()
-        })
-    }
-
-    fn refusals(&self) -> usize {
-        self.refused.load(Ordering::SeqCst)
-    }
-}
-
-impl TokenSource for Tokens {
-    fn access_token<'a>(&'a self, _account: &'a AccountId) -> AccessTokenFuture<'a> {
-        Box::pin(async move {
-            match (&self.none, self.list.lock().unwrap().first()) {
-                (Some(none), _) => Err(none.clone()),
-                (None, token) => Ok(AccessToken {
-                    secret: token.cloned().unwrap_or_default().into(),
-                    expires_at: SystemTime::now() + Duration::from_secs(3600),
-                }),
-            }
-        })
-    }
-
-    fn refused(&self, _account: &AccountId, token: &AccessToken) {
-        self.refused.fetch_add(1, Ordering::SeqCst);
-        let mut list = self.list.lock().unwrap();
-        if list.len() > 1 && list[0] == token.secret.expose_secret() {
-            list.remove(0);
-        }
-    }
-}
-
-/// A sandbox, and an account that fits it.
-struct Bench {
-    sandbox: SandboxProvider,
-    account: Account,
-    directory: tempfile::TempDir,
-}
-
-impl Bench {
-    async fn start(options: SandboxOptions) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sandbox = SandboxProvider::start(options).await.unwrap();
-        let ca_file = directory.path().join("ca.pem");
-        sandbox.write_ca(&ca_file).unwrap();
-        let options = sandbox.options();
-        let account = Account {
-            id: AccountId::new("support"),
-            name: "support".to_owned(),
-            description: String::new(),
-            active: true,
-            application: None,
-            kind: AccountType::Basic,
-            domains: Vec::new(),
-            senders: Vec::new(),
-            default: true,
-            server: Server {
-                host: "127.0.0.1".to_owned(),
-                port: sandbox.smtp_address().port(),
-                security: match options.security {
-                    SandboxSecurity::None => SecurityMode::None,
-                    SandboxSecurity::StartTls => SecurityMode::StartTls,
-                    SandboxSecurity::Tls => SecurityMode::Tls,
-                },
-                allow_plaintext_authentication: false,
-                certificate_validation: true,
-                ca_file: Some(ca_file),
-            },
-            login: Login::Password {
-                username: options.username.clone(),
-                password: options.password.clone().into(),
-            },
-            mechanism: Mechanism::Auto,
-            pacing: Pacing {
-                max_connections: 3,
-                rate_limit: None,
-                daily_recipients: None,
-                max_recipients_per_message: None,
-            },
-            delivery: Delivery::Queue,
-        };
-        Self { sandbox, account, directory }
-    }
-
-    async fn ordinary() -> Self {
-        Self::start(SandboxOptions::default()).await
-    }
-
-    fn with_oauth(mut self, kind: AccountType) -> Self {
-        let options = self.sandbox.options();
-        self.account.kind = kind;
-        self.account.login = Login::OAuth(Box::new(OAuthLogin {
-            username: options.username.clone(),
-            client_id: options.client_id.clone(),
-            client_secret: None,
-            client_secret_expires: None,
-            authorization_endpoint: self.sandbox.authorization_endpoint().parse().unwrap(),
-            token_endpoint: self.sandbox.token_endpoint().parse().unwrap(),
-            scope: String::new(),
-            grant: Grant::AuthorizationCode,
-            authorization_parameters: Vec::new(),
-            first_refresh_token: None,
-        }));
-        self
-    }
-
-    fn upstream(&self) -> Upstream {
-        self.upstream_with(Tokens::list(&[]))
-    }
-
-    fn upstream_with(&self, tokens: Arc<Tokens>) -> Upstream {
-        Upstream::new(Arc::new(self.account.clone()), "relay.example".into(), tokens).unwrap()
-    }
-}
-
-fn message(octets: &[u8]) -> Attempt {
-    to(&["a@example.org"], octets)
-}
-
-fn to(recipients: &[&str], octets: &[u8]) -> Attempt {
-    Attempt {
-        queue_id: QueueId::new(1, 1),
-        reverse_path: ReversePath::parse("support@example.com").unwrap(),
-        recipients: recipients.iter().map(|r| ForwardPath::parse(r).unwrap()).collect(),
-        body: BodyType::SevenBit,
-        smtputf8: false,
-        dsn: None,
-        content: ContentSource::Memory(Content::new(Bytes::copy_from_slice(octets)).unwrap()),
-    }
-}
 
 fn reply(line: &str) -> Fault {
     Fault::Reply(line.to_owned())
@@ -419,7 +268,7 @@ async fn faults_in_a_transaction() {
     let cases = [
         (Point::Mail, reply("550 5.1.0 no"), Some("failed"), LaneEffect::None, 1),
         (Point::Mail, reply("451 4.3.0 later"), Some("deferred"), LaneEffect::None, 1),
-        (Point::Mail, reply("530 5.7.57 who are you"), None, LaneEffect::Pause, 1),
+        (Point::Mail, reply("530 5.7.57 who are you"), None, LaneEffect::Pause, 0),
         (Point::Mail, Fault::ReplyAndDrop("421 4.3.2 bye".into()), Some("deferred"), LaneEffect::BackOff, 0),
         (Point::Mail, Fault::Drop, Some("deferred"), LaneEffect::BackOff, 0),
         (
@@ -748,4 +597,35 @@ async fn the_sandbox_grants_tokens_that_its_smtp_server_takes() {
     bench.sandbox.grants().set_broken(true);
     let (head, body) = http(&address, post(&refresh)).await;
     assert!(head.starts_with("HTTP/1.1 500") && body.contains("<h1>"));
+}
+
+#[tokio::test]
+async fn a_verdict_ahead_of_the_final_dot_is_none() {
+    let long = b"a line of some length, again and again\r\n".repeat(200_000);
+    for (verdict, failed) in [("250 2.0.0 taken", false), ("554 5.7.1 spam", true)] {
+        let bench = Bench::ordinary().await;
+        bench.sandbox.faults().once(Point::Content, reply(verdict));
+        let upstream = bench.upstream();
+        let outcome = upstream.deliver(&message(&long)).await;
+        match &outcome.dispositions[..] {
+            [Disposition::Deferred(trouble)] => {
+                assert!(!failed && !trouble.in_doubt, "{verdict}: {trouble:?}")
+            }
+            [Disposition::Failed(trouble)] => assert!(failed, "{verdict}: {trouble:?}"),
+            other => panic!("{verdict}: {other:?}"),
+        }
+        assert_eq!((upstream.idle_connections(), bench.sandbox.received().len()), (0, 0), "{verdict}");
+        assert!(delivered(&upstream.deliver(&message(b"x\r\n")).await), "{verdict}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_the_login_has_gone_is_not_used_again() {
+    let bench = Bench::ordinary().await;
+    let upstream = bench.upstream();
+    assert!(delivered(&upstream.deliver(&message(b"1\r\n")).await));
+    bench.sandbox.faults().once(Point::Mail, reply("530 5.7.0 authentication required"));
+    assert_eq!(upstream.deliver(&message(b"2\r\n")).await.lane, LaneEffect::Pause);
+    assert_eq!(upstream.idle_connections(), 0);
+    assert!(delivered(&upstream.deliver(&message(b"2\r\n")).await));
 }

@@ -10,13 +10,16 @@ use crate::{
         Account, Login, Mechanism,
         token::{AccessToken, NoToken},
     },
-    mail::{EnhancedCode, Reply, ReplyClass},
+    mail::{EnhancedCode, Reply},
     oauth::TokenSource,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use smtp_proto::{AUTH_CRAM_MD5, AUTH_LOGIN, AUTH_OAUTHBEARER, AUTH_PLAIN, AUTH_XOAUTH2};
 use zeroize::Zeroizing;
+
+/// The one reply that says so (RFC 4954 §6); another good one is an answer to something else.
+const LOGGED_IN: u16 = 235;
 
 /// What proves who we are, for one attempt at logging in.
 pub(super) enum Credentials {
@@ -116,8 +119,8 @@ async fn xoauth2(wire: &mut Wire, username: &str, token: &AccessToken) -> Result
         wire.flush(Stage::Auth).await?;
         reply = wire.reply(Stage::Auth).await?;
     }
-    match reply.class() {
-        ReplyClass::Completed => Ok(()),
+    match reply.code() {
+        LOGGED_IN => Ok(()),
         _ => Err(Failure::new(Stage::Auth, Cause::TokenRefused { reply, reason })),
     }
 }
@@ -156,8 +159,8 @@ async fn secret_line(wire: &mut Wire, encoded: &str) -> Result<Reply, Failure> {
 }
 
 fn settled(reply: Reply) -> Result<(), Failure> {
-    match reply.class() {
-        ReplyClass::Completed => Ok(()),
+    match reply.code() {
+        LOGGED_IN => Ok(()),
         _ => Err(Failure::new(Stage::Auth, Cause::Refused(reply))),
     }
 }

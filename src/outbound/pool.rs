@@ -85,10 +85,11 @@ impl Upstream {
             }
             let tls = connection.tls.clone();
             let dsn_passed_on = connection.capabilities.dsn;
-            if transacted.usable {
+            let (dispositions, lane, trouble) = report(transacted.answers, self.account.kind);
+            // A server that no longer knows who we are does so until somebody logs in anew.
+            if transacted.usable && lane != LaneEffect::Pause {
                 self.idle.keep(connection);
             }
-            let (dispositions, lane, trouble) = report(transacted.answers, self.account.kind);
             return Outcome { dispositions, lane, trouble, relay: self.relay(), tls, dsn_passed_on };
         }
     }

@@ -17,6 +17,7 @@ pub(super) fn first_reply(octets: &[u8]) -> Result<Option<(Reply, usize)>, NoRep
     let mut text = String::new();
     let mut start = 0;
     let mut enhanced: Option<EnhancedCode> = None;
+    let mut first = None;
     for end in memchr::memchr_iter(b'\n', octets) {
         let line = &octets[start..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -25,6 +26,10 @@ pub(super) fn first_reply(octets: &[u8]) -> Result<Option<(Reply, usize)>, NoRep
             return Err(NoReply);
         }
         let code = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
+        // All lines of a reply have one code; where they differ, nobody knows what was said.
+        if *first.get_or_insert(code) != code {
+            return Err(NoReply);
+        }
         let (last, rest) = match rest {
             [] => (true, rest),
             [b' ', rest @ ..] => (true, rest),
@@ -89,9 +94,14 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_is_refused() {
-        for octets in
-            [&b"HTTP/1.1 400 Bad\r\n"[..], b"\r\n", b"99 x\r\n", b"250_x\r\n", b"\x15\x03\x01\xff\x02"]
-        {
+        for octets in [
+            &b"HTTP/1.1 400 Bad\r\n"[..],
+            b"250-one\r\n550 two\r\n",
+            b"\r\n",
+            b"99 x\r\n",
+            b"250_x\r\n",
+            b"\x15\x03\x01\xff\x02",
+        ] {
             assert_eq!(first_reply(octets), Err(NoReply), "{octets:?}");
         }
     }

@@ -146,6 +146,7 @@ impl Run<'_> {
     async fn send(&mut self, flight: &[Command]) -> Result<(), Failure> {
         let capabilities = self.connection.capabilities;
         let wire = &mut self.connection.wire;
+        wire.in_step(flight[0].stage())?;
         for command in flight {
             match *command {
                 Command::Mail => wire.push(&mail(capabilities, self.attempt)),
@@ -177,7 +178,7 @@ impl Run<'_> {
         if let Err(failure) = self.stream_content().await {
             // A server that refuses in the middle of the content says why before it hangs up.
             if failure.stage == Stage::Content
-                && matches!(failure.cause, Cause::Lost(_))
+                && matches!(failure.cause, Cause::Lost(_) | Cause::Nonsense)
                 && let Ok(reply) = self.connection.wire.reply(Stage::Quit).await
                 && reply.code() >= 400
             {
@@ -189,6 +190,10 @@ impl Run<'_> {
         if reply.code() == 421 {
             return Ok(End::Closed(Stage::Content, reply));
         }
+        if reply.class() == ReplyClass::Intermediate {
+            // It belongs to something else, and so will the next one.
+            return Err(Failure::new(Stage::InDoubt, Cause::Nonsense));
+        }
         self.answer_rest(Stage::Content, &reply);
         Ok(End::Clean)
     }
@@ -196,12 +201,15 @@ impl Run<'_> {
     /// Sends the octets; the final dot leaves in the last write, at [`Stage::InDoubt`].
     async fn stream_content(&mut self) -> Result<(), Failure> {
         let wire = &mut self.connection.wire;
+        wire.in_step(Stage::Content)?;
+        let mut sent = false;
         let mut stuffer = DotStuffer::default();
         match &self.attempt.content {
             ContentSource::Memory(content) => {
                 for block in content.octets().chunks(BLOCK) {
                     if !wire.out().is_empty() {
                         wire.flush(Stage::Content).await?;
+                        sent = true;
                         failpoint::reach(Point::ContentUnderWay);
                     }
                     stuffer.encode(block, wire.out());
@@ -216,6 +224,7 @@ impl Run<'_> {
                 while left > 0 {
                     if !wire.out().is_empty() {
                         wire.flush(Stage::Content).await?;
+                        sent = true;
                         failpoint::reach(Point::ContentUnderWay);
                     }
                     block.clear();
@@ -228,6 +237,10 @@ impl Run<'_> {
                     stuffer.encode(&block, wire.out());
                 }
             }
+        }
+        // A verdict on a message that it does not have in full is none, and after the dot it would pass for one.
+        if sent && wire.has_spoken().await {
+            return Err(Failure::new(Stage::Content, Cause::Nonsense));
         }
         stuffer.finish(wire.out());
         wire.flush(Stage::InDoubt).await?;

@@ -105,6 +105,7 @@ impl Wire {
 
     /// Sends one command and takes its reply.
     pub(super) async fn command(&mut self, stage: Stage, command: &str) -> Result<Reply, Failure> {
+        self.in_step(stage)?;
         self.push(command);
         self.flush(stage).await?;
         self.reply(stage).await
@@ -149,6 +150,22 @@ impl Wire {
                 },
             }
         }
+    }
+
+    /// Nothing may be left of earlier replies when the next command goes out: a server that said more than it was
+    /// asked would have each reply taken for the next one's.
+    pub(super) fn in_step(&self, stage: Stage) -> Result<(), Failure> {
+        if self.taken < self.input.len() { Err(Failure::new(stage, Cause::Nonsense)) } else { Ok(()) }
+    }
+
+    /// Whether the peer has said something that has not been taken. Does not wait.
+    pub(super) async fn has_spoken(&mut self) -> bool {
+        let mut octets = [0; 512];
+        let mut buffer = ReadBuf::new(&mut octets);
+        let stream = &mut self.stream;
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_read(cx, &mut buffer).is_ready())).await;
+        self.input.extend_from_slice(buffer.filled());
+        self.taken < self.input.len()
     }
 
     /// Whether the peer has neither closed an idle connection nor sent anything on it.
