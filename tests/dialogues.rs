@@ -10,13 +10,13 @@
 // A test that fails is to say so at once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{net::IpAddr, path::Path, sync::Arc, sync::Mutex, time::Duration};
+use std::{path::Path, sync::Arc, sync::Mutex, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use waxseal::{
     account::{AccountId, ApplicationId},
-    config::Limits,
-    inbound::{Gate, Peer, Sink, serve},
+    config::{Limits, ListenAddress, ListenerSettings},
+    inbound::{Client, Gate, Peer, Sink, serve},
     mail::{Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
     queue::{CommitError, Commitment, Receipt},
 };
@@ -55,7 +55,11 @@ impl Gate for FakeGate {
         }
     }
 
-    fn application(&self, _: usize, _: IpAddr) -> Option<ApplicationId> {
+    fn listener(&self, _: usize) -> Option<Arc<ListenerSettings>> {
+        None
+    }
+
+    fn application(&self, _: usize, _: Client) -> Option<ApplicationId> {
         None
     }
 
@@ -114,7 +118,17 @@ fn wishes(envelope: &Envelope) -> String {
 }
 
 fn peer() -> Peer {
-    Peer { client: IpAddr::from([127, 0, 0, 1]), listener: 0, listener_name: "test".into() }
+    let settings = ListenerSettings {
+        address: ListenAddress::Tcp(([127, 0, 0, 1], 25).into()),
+        clients: None,
+        application: None,
+    };
+    Peer {
+        client: Client::at([127, 0, 0, 1].into()),
+        listener: 0,
+        listener_name: "test".into(),
+        settings: Arc::new(settings),
+    }
 }
 
 /// A session on a duplex stream, and the queue behind it.

@@ -2,12 +2,12 @@
 
 use crate::{
     account::{AccountId, ApplicationId},
-    config::{Limits, LiveConfig},
-    inbound::Gate,
+    config::{Limits, ListenerSettings, LiveConfig},
+    inbound::{Client, Gate},
     mail::{EnhancedCode, Reply, ReversePath},
     queue::{Intake, Queue},
 };
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 /// Sends mail to the queue.
 pub(super) struct QueueGate {
@@ -32,8 +32,12 @@ impl Gate for QueueGate {
         self.live.get().config.limits.clone()
     }
 
-    fn application(&self, listener: usize, client: IpAddr) -> Option<ApplicationId> {
-        self.live.get().application(listener, client).cloned()
+    fn listener(&self, index: usize) -> Option<Arc<ListenerSettings>> {
+        self.live.get().config.listeners.get(index).cloned()
+    }
+
+    fn application(&self, listener: usize, client: Client) -> Option<ApplicationId> {
+        self.live.get().application(listener, client.address()).cloned()
     }
 
     fn route(&self, application: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, Reply> {

@@ -4,9 +4,11 @@ use super::output::complain_of_config;
 use crate::{
     account::{Account, Delivery, Login, Mechanism, SecurityMode},
     config::{
-        AlertSettings, Bounce, Loaded, QueueSettings, load_explained, process_env, show_duration, show_size,
+        AlertSettings, Bounce, ListenAddress, ListenerSettings, Loaded, QueueSettings, load_explained,
+        process_env, show_duration, show_size,
     },
 };
+use ipnet::IpNet;
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -37,8 +39,7 @@ pub fn report(loaded: &Loaded) -> String {
     let _ = writeln!(out, "state_dir  {}", config.state_dir.display());
     out.push_str("\nlisteners\n");
     for listener in &config.listeners {
-        let clients = list(&listener.clients);
-        let _ = write!(out, "  {}  no TLS, no AUTH, clients {clients}", listener.address);
+        let _ = write!(out, "  {}  no TLS, no AUTH, clients {}", listener.address, clients(listener));
         let _ = match &listener.application {
             Some(id) => writeln!(out, ", application {id}"),
             None => writeln!(out),
@@ -90,6 +91,21 @@ pub fn report(loaded: &Loaded) -> String {
     }
     out.push_str("\nThe configuration is valid.\n");
     out
+}
+
+/// Who may submit, in words.
+fn clients(listener: &ListenerSettings) -> String {
+    match &listener.address {
+        ListenAddress::Unix(_) => "users of this host".into(),
+        _ => list(networks(listener)),
+    }
+}
+
+fn networks(listener: &ListenerSettings) -> &[IpNet] {
+    match &listener.address {
+        ListenAddress::Unix(_) => &[],
+        _ => listener.clients(),
+    }
 }
 
 fn bounces(queue: &QueueSettings) -> String {
@@ -253,7 +269,7 @@ pub fn report_json(loaded: &Loaded) -> String {
         .map(|listener| {
             serde_json::json!({
                 "address": listener.address.to_string(),
-                "clients": strings(listener.clients.iter().map(ToString::to_string).collect()),
+                "clients": strings(networks(listener).iter().map(ToString::to_string).collect()),
                 "application": listener.application.as_ref().map(|id| id.as_str()),
             })
         })

@@ -19,7 +19,7 @@ use std::{
 pub struct RouteQuery<'a> {
     /// The reverse-path without its brackets; empty, or `<>`, is the null one.
     pub sender: &'a str,
-    /// The client's address; 127.0.0.1 where absent.
+    /// The client's address; 127.0.0.1 where absent. A client at a Unix socket has none.
     pub client: Option<IpAddr>,
     /// The listener's address as configured; the first listener where absent.
     pub listener: Option<&'a str>,
@@ -68,15 +68,19 @@ pub fn answer(config: &Config, query: RouteQuery<'_>) -> Result<RouteAnswer, Str
     let text = query.sender.strip_prefix('<').and_then(|s| s.strip_suffix('>')).unwrap_or(query.sender);
     let sender = ReversePath::parse(text).map_err(|error| format!("`{text}` is no sender: {error}"))?;
     let listener = listener(config, query.listener)?;
-    let client = query.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let client = match (&listener.address, query.client) {
+        (ListenAddress::Unix(_), Some(_)) => {
+            return Err(format!("a client at {} has no address: leave --client out", listener.address));
+        }
+        (ListenAddress::Unix(_), None) => None,
+        (_, client) => Some(client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+    };
     let application = application_of(listener, &config.applications, client);
     let routes = Routes::new(&config.accounts);
     Ok(RouteAnswer {
         application: application.map(ToString::to_string),
         listener: listener.address.to_string(),
-        admitted: query
-            .client
-            .is_none_or(|ip| listener.clients.iter().any(|net| net.contains(&ip.to_canonical()))),
+        admitted: query.client.is_none_or(|address| listener.admits(address)),
         steps: routes.explain(application, &sender),
         outcome: routes.route(application, &sender),
     })
@@ -84,13 +88,13 @@ pub fn answer(config: &Config, query: RouteQuery<'_>) -> Result<RouteAnswer, Str
 
 fn listener<'a>(config: &'a Config, wanted: Option<&str>) -> Result<&'a ListenerSettings, String> {
     let Some(wanted) = wanted else {
-        return config.listeners.first().ok_or_else(|| "there is no listener".into());
+        return config.listeners.first().map(AsRef::as_ref).ok_or_else(|| "there is no listener".into());
     };
     let same = |address: &ListenAddress| {
         address.to_string() == wanted
             || matches!(address, ListenAddress::Tcp(tcp) if wanted.parse() == Ok(*tcp))
     };
-    config.listeners.iter().find(|listener| same(&listener.address)).ok_or_else(|| {
+    config.listeners.iter().map(AsRef::as_ref).find(|listener| same(&listener.address)).ok_or_else(|| {
         let known: Vec<_> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
         format!("there is no listener at {wanted}; there is {}", known.join(", "))
     })

@@ -10,10 +10,15 @@ use crate::account::ApplicationId;
 use ipnet::IpNet;
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::ffi::OsStrExt as _,
+    sync::Arc,
 };
 
 type Tree = BTreeMap<String, Entry>;
+
+/// Octets that a Unix socket's path may have (unix(7), `sun_path` without its NUL).
+const SOCKET_PATH: usize = 107;
 
 /// All applications, in the order of their ids.
 pub(super) fn applications(root: &Tree, reader: &mut Reader) -> Vec<Application> {
@@ -56,7 +61,7 @@ pub(super) fn listeners(
     root: &Tree,
     applications: &[Application],
     reader: &mut Reader,
-) -> Vec<ListenerSettings> {
+) -> Vec<Arc<ListenerSettings>> {
     let items = match root.get("listener").map(|entry| (entry, &entry.value)) {
         Some((_, Value::List(items))) if !items.is_empty() => items,
         Some((entry, _)) => {
@@ -69,10 +74,10 @@ pub(super) fn listeners(
         }
         None => {
             let address = ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 25)));
-            return vec![ListenerSettings { address, clients: loopback(), application: None }];
+            return vec![Arc::new(ListenerSettings { address, clients: None, application: None })];
         }
     };
-    let mut listeners: Vec<ListenerSettings> = Vec::new();
+    let mut listeners: Vec<Arc<ListenerSettings>> = Vec::new();
     for item in items {
         let Some(table) = item.table() else { continue };
         let Some(listener) = listener(item, table, applications, reader) else { continue };
@@ -84,7 +89,7 @@ pub(super) fn listeners(
                 None,
             );
         }
-        listeners.push(listener);
+        listeners.push(Arc::new(listener));
     }
     listeners
 }
@@ -102,30 +107,41 @@ fn listener(
         reader.supported_word(entry, &["none", "optional", "required", "ignore"], 1);
     }
     let application = application(table.get("application"), applications, reader);
-    let clients = table.get("clients").map(|entry| {
-        let nets: Vec<_> = nets(Some(entry), reader).into_iter().map(|(_, net)| net).collect();
-        if texts(Some(entry)).is_empty() {
-            reader.error(entry, "found no client, so that nobody could submit".into(), None);
-        }
-        nets
-    });
+    let clients = clients(table.get("clients"), reader);
     let Some(entry) = table.get("address") else {
         let help = "for example `address = \"127.0.0.1:25\"`";
         reader.error(item, "this listener has no `address`".into(), Some(help.into()));
         return None;
     };
     let address = address(entry, text(table, "address").unwrap_or_default(), reader)?;
-    if let (ListenAddress::Tcp(tcp), None) = (&address, &clients)
-        && !tcp.ip().is_loopback()
-    {
-        let help = "say who may submit, for example `clients = [\"192.0.2.0/24\"]`, or listen on 127.0.0.1";
-        let problem = format!(
-            "{tcp} can be reached from beyond this host, and without `clients` nothing says who may send mail \
-             as your accounts"
-        );
-        reader.error(entry, problem, Some(help.into()));
+    match (&address, table.get("clients")) {
+        (ListenAddress::Tcp(tcp), None) if !tcp.ip().is_loopback() => {
+            let help =
+                "say who may submit, for example `clients = [\"192.0.2.0/24\"]`, or listen on 127.0.0.1";
+            let problem = format!(
+                "{tcp} can be reached from beyond this host, and without `clients` nothing says who may send mail \
+                 as your accounts"
+            );
+            reader.error(entry, problem, Some(help.into()));
+        }
+        (ListenAddress::Unix(_), Some(clients)) => {
+            let help = "leave it out: whoever may open the socket's file may submit, and its directory says who that is";
+            let problem = "a Unix socket's clients have no address that a network could hold".to_owned();
+            reader.error_at_key(clients, problem, Some(help.into()));
+        }
+        _ => {}
     }
-    Some(ListenerSettings { address, clients: clients.unwrap_or_else(loopback), application })
+    Some(ListenerSettings { address, clients, application })
+}
+
+/// `clients`, which name somebody where they are there.
+fn clients(entry: Option<&Entry>, reader: &mut Reader) -> Option<Vec<IpNet>> {
+    let entry = entry?;
+    let nets: Vec<_> = nets(Some(entry), reader).into_iter().map(|(_, net)| net).collect();
+    if texts(Some(entry)).is_empty() {
+        reader.error(entry, "found no client, so that nobody could submit".into(), None);
+    }
+    Some(nets)
 }
 
 fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddress> {
@@ -135,10 +151,8 @@ fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddre
         }
         return Some(ListenAddress::Systemd(name.to_owned()));
     }
-    if text.starts_with("unix:") {
-        let help = "supported now: \"127.0.0.1:25\", \"[::1]:25\", \"systemd:NAME\"";
-        reader.error(entry, format!("`address = {text:?}` is not supported yet"), Some(help.into()));
-        return None;
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(entry, path, reader);
     }
     if let Ok(address) = text.parse() {
         return Some(ListenAddress::Tcp(address));
@@ -152,7 +166,8 @@ fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddre
     } else if text.parse::<IpAddr>().is_ok() {
         "the port is missing: \"127.0.0.1:25\", \"[::1]:25\"".to_owned()
     } else {
-        "an IP address and a port: \"127.0.0.1:25\", \"[::1]:25\"; or \"systemd:NAME\"".to_owned()
+        "an IP address and a port: \"127.0.0.1:25\", \"[::1]:25\"; or \"unix:PATH\", or \"systemd:NAME\""
+            .to_owned()
     };
     reader.error(
         entry,
@@ -160,6 +175,23 @@ fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddre
         Some(help),
     );
     None
+}
+
+fn unix(entry: &Entry, path: &str, reader: &mut Reader) -> Option<ListenAddress> {
+    let help = "for example \"unix:/run/waxseal/smtp.sock\"";
+    if path.is_empty() || path.ends_with('/') {
+        reader.error(entry, "`unix:` wants the path of the socket after it".into(), Some(help.into()));
+        return None;
+    }
+    let path = reader.resolve(entry, path);
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let length = path.as_os_str().as_bytes().len();
+    if length > SOCKET_PATH {
+        let problem = format!("the path has {length} octets, and the system takes {SOCKET_PATH} at most");
+        reader.error(entry, problem, Some(help.into()));
+        return None;
+    }
+    Some(ListenAddress::Unix(path))
 }
 
 /// Networks, and single addresses as networks of one.
@@ -176,9 +208,4 @@ fn nets<'a>(entry: Option<&'a Entry>, reader: &mut Reader) -> Vec<(&'a Entry, Ip
         }
     }
     nets
-}
-
-fn loopback() -> Vec<IpNet> {
-    let v4 = ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
-    vec![IpNet::V4(v4), IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST))]
 }

@@ -34,8 +34,8 @@ impl Snapshot {
         self.config.accounts.iter().find(|account| account.id == *id)
     }
 
-    /// The application of a connection.
-    pub fn application(&self, listener: usize, client: IpAddr) -> Option<&ApplicationId> {
+    /// The application of a connection; a client at a Unix socket has no address.
+    pub fn application(&self, listener: usize, client: Option<IpAddr>) -> Option<&ApplicationId> {
         let listener = self.config.listeners.get(listener)?;
         application_of(listener, &self.config.applications, client)
     }

@@ -4,8 +4,13 @@ use crate::{
     account::{Account, ApplicationId},
     mail::Mailbox,
 };
-use ipnet::IpNet;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Everything that the daemon is built from.
 #[derive(Debug, Clone)]
@@ -15,7 +20,7 @@ pub struct Config {
     /// Store and queue.
     pub state_dir: PathBuf,
     /// Where mail comes in.
-    pub listeners: Vec<ListenerSettings>,
+    pub listeners: Vec<Arc<ListenerSettings>>,
     /// Applications by id, in the order of their ids.
     pub applications: Vec<Application>,
     /// All accounts, inactive ones too, in the order of their ids.
@@ -42,6 +47,8 @@ pub struct Config {
 pub enum ListenAddress {
     /// A TCP address.
     Tcp(SocketAddr),
+    /// A Unix socket, by the path of its file.
+    Unix(PathBuf),
     /// A socket that systemd passes, by its `FileDescriptorName=`.
     Systemd(String),
 }
@@ -50,21 +57,41 @@ impl std::fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
 
 /// One `[[listener]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ListenerSettings {
     /// Where it listens.
     pub address: ListenAddress,
-    /// Who may submit.
-    pub clients: Vec<IpNet>,
+    /// Who may submit over the network; `None` where the configuration does not say. Never there for a Unix socket.
+    pub clients: Option<Vec<IpNet>>,
     /// The application that mail from here belongs to.
     pub application: Option<ApplicationId>,
 }
+
+impl ListenerSettings {
+    /// Who may submit over the network: this host, where the configuration says nothing.
+    pub fn clients(&self) -> &[IpNet] {
+        self.clients.as_deref().unwrap_or(&LOOPBACK)
+    }
+
+    /// Whether a client at this address may submit. IPv4 in IPv6 counts as IPv4.
+    pub fn admits(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.clients().iter().any(|network| network.contains(&client))
+    }
+}
+
+/// This host.
+static LOOPBACK: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
 
 /// One `[application.ID]`.
 #[derive(Debug, Clone)]
@@ -136,7 +163,7 @@ pub struct Limits {
     pub recipients: usize,
     /// Connections at once, all listeners together.
     pub connections: usize,
-    /// Connections at once from one client address.
+    /// Connections at once from one client address, or one user of this host at Unix sockets.
     pub connections_per_client: usize,
     /// Longest wait for a command.
     pub command_timeout: Duration,

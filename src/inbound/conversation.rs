@@ -3,7 +3,7 @@
 use super::{Gate, Peer};
 use crate::{
     account::{AccountId, ApplicationId},
-    mail::{Envelope, Reply},
+    mail::{Envelope, Reply, trace::Protocol},
     smtp::{Command, MailTransaction, command::Mail, limits, replies},
 };
 use std::sync::Arc;
@@ -113,9 +113,14 @@ impl<G: Gate> Conversation<G> {
         self.errors = 0;
     }
 
-    /// What the client called itself, and whether with EHLO.
-    pub(super) fn client_name(&self) -> (&str, bool) {
-        (&self.client_name, self.esmtp)
+    /// What the client called itself.
+    pub(super) fn client_name(&self) -> &str {
+        &self.client_name
+    }
+
+    /// How messages come now.
+    pub(super) fn protocol(&self) -> Protocol {
+        Protocol { esmtp: self.esmtp, ..Protocol::default() }
     }
 
     /// Says in the log that something was refused, and why.

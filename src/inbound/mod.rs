@@ -1,13 +1,16 @@
 //! Mail in: listeners and sessions (steps 1 to 9 of a message's path).
 
 mod adapter;
+mod client;
 mod conversation;
 mod gate;
 mod input;
 mod listener;
 mod receive;
 mod session;
+mod socket;
 
+pub use client::Client;
 pub use gate::{Gate, Peer, Sink};
 pub use listener::{Admission, Listener};
 pub use session::serve;

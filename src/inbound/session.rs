@@ -151,13 +151,11 @@ where
     /// Takes content up to the end of data, and answers it.
     async fn receive(&mut self) -> Result<Next, End> {
         let limits = self.gate.limits();
-        let Some((client_name, esmtp)) = self.talk.conversation().map(|c| c.client_name()) else {
-            return Ok(Next::Abandon);
-        };
+        let Some(conversation) = self.talk.conversation() else { return Ok(Next::Abandon) };
         let origin = Origin {
             client: self.peer.client,
-            client_name: client_name.to_owned(),
-            esmtp,
+            client_name: conversation.client_name().to_owned(),
+            protocol: conversation.protocol(),
             hostname: self.gate.hostname(),
             at: SystemTime::now(),
         };

@@ -2,9 +2,11 @@
 
 mod date;
 mod header;
+mod protocol;
 
 pub use date::Rfc5322Date;
 pub use header::HeaderScan;
+pub use protocol::Protocol;
 
 use super::QueueId;
 use std::{fmt::Write, time::SystemTime};
@@ -14,12 +16,12 @@ use std::{fmt::Write, time::SystemTime};
 pub struct Trace<'a> {
     /// What the client called itself; whatever it was.
     pub client_name: &'a str,
-    /// The client's address as an address literal without brackets: `192.0.2.1`, `IPv6:2001:db8::1`.
-    pub client_address: &'a str,
+    /// Who the client is: its address literal, `[192.0.2.1]`, `[IPv6:2001:db8::1]`, or a comment, `local uid 1000`.
+    pub client: &'a str,
     /// This host.
     pub hostname: &'a str,
-    /// Whether the client said EHLO.
-    pub esmtp: bool,
+    /// How it came.
+    pub protocol: Protocol,
     /// The message.
     pub id: QueueId,
     /// When the message came.
@@ -32,14 +34,14 @@ impl Trace<'_> {
     pub fn prefix(&self, scan: &HeaderScan) -> String {
         let mut out = String::with_capacity(320);
         let date = Rfc5322Date(self.at);
-        let protocol = if self.esmtp { "ESMTP" } else { "SMTP" };
+        let protocol = self.protocol.keyword();
         let hostname = word(self.hostname);
         // Writing to a String cannot fail.
         let _ = write!(
             out,
-            "Received: from {} ([{}])\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
+            "Received: from {} ({})\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
             word(self.client_name),
-            self.client_address,
+            self.client,
             self.id,
         );
         if !scan.has_date() {
@@ -72,9 +74,9 @@ mod tests {
         scan.advance(content);
         let trace = Trace {
             client_name,
-            client_address: "127.0.0.1",
+            client: "[127.0.0.1]",
             hostname: "relay.example.com",
-            esmtp: true,
+            protocol: Protocol { esmtp: true, ..Protocol::default() },
             id: QueueId::from_number(7),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
         };
