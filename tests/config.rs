@@ -1,6 +1,9 @@
 //! The configuration as its users meet it: wrong files and their messages, layers, secrets, the old form.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+#[path = "support/tls.rs"]
+mod tls;
+
 use secrecy::ExposeSecret;
 use std::{
     fs,
@@ -444,4 +447,76 @@ fn figment_is_named_in_one_file() {
     let mut found = Vec::new();
     visit(Path::new("src"), &mut found);
     assert_eq!(found, [Path::new("src/config/load.rs")]);
+}
+
+/// A listener with TLS, from the files `c` and `k`.
+const SECURED: &str = "[[listener]]\naddress = \"127.0.0.1:25\"\ntls = \"starttls\"\ncertificate = \"c\"\nprivate_key = \"k\"\n";
+
+#[test]
+fn a_certificate_and_its_key_are_held_against_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| tls::Certificate::write(directory.path(), name));
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let (certificate, key) = (read(&one.certificate), read(&one.private_key));
+    let both = format!("{certificate}{key}");
+    let chain = format!("{certificate}{}", read(&other.certificate));
+    let locked = key
+        .replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE")
+        .replace("END PRIVATE", "END ENCRYPTED PRIVATE");
+    let broken = key.replace("END PRIVATE", "END OF PRIVATE");
+    // The certificate's file, the key's, and what is said of them.
+    let cases = [
+        (&certificate, &key, ""),
+        (&both, &both, ""),
+        (&chain, &key, ""),
+        (
+            &certificate,
+            &read(&other.private_key),
+            "5:15: error: listener[0].private_key: the key in /DIR/k does not belong to the certificate in /DIR/c",
+        ),
+        (
+            &key,
+            &certificate,
+            "4:15: error: listener[0].certificate: /DIR/c holds a private key and no certificate",
+        ),
+        (
+            &certificate,
+            &certificate,
+            "5:15: error: listener[0].private_key: /DIR/k holds a certificate and no private key",
+        ),
+        (&certificate, &String::new(), "5:15: error: listener[0].private_key: /DIR/k holds no private key"),
+        (&certificate, &locked, "5:15: error: listener[0].private_key: /DIR/k is locked with a passphrase"),
+        (&certificate, &broken, "5:15: error: listener[0].private_key: /DIR/k is not valid PEM"),
+    ];
+    for (certificate, key, wanted) in cases {
+        let files = Files::new(&[("waxseal.toml", SECURED), ("c", certificate), ("k", key)]);
+        let got = files.explained(&[]).err().map_or_else(String::new, |errors| errors.to_string());
+        let got = got.replace(&files.0.path().display().to_string(), "/DIR");
+        let shown = got.strip_prefix("/DIR/waxseal.toml:").unwrap_or(&got);
+        assert!(shown.starts_with(wanted) && shown.is_empty() == wanted.is_empty(), "{got}\nnot\n{wanted}");
+        let secret = key.lines().nth(1).unwrap_or("no key");
+        assert!(!got.contains(secret), "{got}");
+    }
+}
+
+#[test]
+fn a_private_key_that_all_may_read_is_warned_about_and_never_shown() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new(&[("waxseal.toml", &format!("{SECURED}{BASIC}"))]);
+    let made = tls::Certificate::write(files.0.path(), "made");
+    let key = files.0.path().join("k");
+    fs::rename(made.certificate, files.0.path().join("c")).unwrap();
+    fs::rename(made.private_key, &key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let loaded = files.explained(&[]).unwrap();
+    assert!(
+        loaded.config.warnings[0].contains("every user of this host may read"),
+        "{:?}",
+        loaded.config.warnings
+    );
+    let text = fs::read_to_string(&key).unwrap();
+    let shown = format!("{loaded:?}{}{}", report(&loaded), report_json(&loaded));
+    assert!(!shown.contains(text.lines().nth(1).unwrap()));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(files.load(&[]).warnings.is_empty());
 }

@@ -6,16 +6,23 @@
 //! closes, although the client would go on). Escapes are `\r \n \t \\ \xNN` and `\*N{text}`, the
 //! text N times. `#` starts a comment. All that the client has to say is sent without waiting, in one write and
 //! then octet by octet: PIPELINING is offered, so both must read the same.
+//!
+//! `# listener: tls=required client=192.0.2.7` says what the listener is like and who comes to it: `tls` is `none`,
+//! `starttls`, `required` or `implicit` (then the client begins with a handshake, unless `handshake=no`, and the script
+//! is what is said under TLS), `client` an address or `uid:1000`.
 
 // A test that fails is to say so at once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{path::Path, sync::Arc, sync::Mutex, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
+#[path = "support/tls.rs"]
+mod tls;
+
+use std::{path::Path, sync::Arc, sync::LazyLock, sync::Mutex, time::Duration};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_util::{either::Either, sync::CancellationToken};
 use waxseal::{
     account::{AccountId, ApplicationId},
-    config::{Limits, ListenAddress, ListenerSettings},
+    config::{Limits, ListenAddress, ListenerSettings, ListenerTls, ServerTls},
     inbound::{Client, Gate, Peer, Sink, serve},
     mail::{Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
     queue::{CommitError, Commitment, Receipt},
@@ -117,31 +124,85 @@ fn wishes(envelope: &Envelope) -> String {
     parts.join(" | ")
 }
 
-fn peer() -> Peer {
-    let settings = ListenerSettings {
-        address: ListenAddress::Tcp(([127, 0, 0, 1], 25).into()),
-        clients: None,
-        application: None,
-    };
-    Peer {
-        client: Client::at([127, 0, 0, 1].into()),
-        listener: 0,
-        listener_name: "test".into(),
-        settings: Arc::new(settings),
+/// The certificate of all listeners here.
+static CERTIFICATE: LazyLock<tls::Certificate> = LazyLock::new(tls::Certificate::new);
+
+/// Who comes to what kind of listener.
+#[derive(Clone)]
+struct Scene {
+    client: Client,
+    settings: ListenerSettings,
+    handshake: bool,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        let settings = ListenerSettings {
+            address: ListenAddress::Tcp(([127, 0, 0, 1], 25).into()),
+            clients: None,
+            application: None,
+            tls: ListenerTls::None,
+        };
+        Self { client: Client::at([127, 0, 0, 1].into()), settings, handshake: true }
+    }
+}
+
+impl Scene {
+    /// Takes in `key=value key=value`.
+    fn set(&mut self, text: &str) {
+        for (key, value) in text.split_whitespace().map(|word| word.split_once('=').expect("key=value")) {
+            match key {
+                "tls" => self.settings.tls = listener_tls(value),
+                "client" => self.client = client(value),
+                "handshake" => self.handshake = value != "no",
+                _ => panic!("a listener has no {key}"),
+            }
+        }
+    }
+
+    fn peer(&self) -> Peer {
+        let settings = Arc::new(self.settings.clone());
+        Peer { client: self.client, listener: 0, listener_name: "test".into(), settings }
+    }
+}
+
+fn listener_tls(word: &str) -> ListenerTls {
+    let server = || ServerTls::read(&CERTIFICATE.certificate, &CERTIFICATE.private_key).expect("a key pair");
+    match word {
+        "none" => ListenerTls::None,
+        "starttls" => ListenerTls::Offered(server()),
+        "required" => ListenerTls::Required(server()),
+        "implicit" => ListenerTls::Implicit(server()),
+        _ => panic!("there is no tls={word}"),
+    }
+}
+
+fn client(text: &str) -> Client {
+    match text.strip_prefix("uid:") {
+        Some(uid) => Client::Local { uid: uid.parse().expect("a number") },
+        None => Client::at(text.parse().expect("an address")),
     }
 }
 
 /// A session on a duplex stream, and the queue behind it.
-fn start(shutdown: &CancellationToken) -> (tokio::io::DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+fn start_in(
+    scene: &Scene,
+    shutdown: &CancellationToken,
+) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
     let queue = Queue::default();
     let gate = Arc::new(FakeGate { queue: Arc::clone(&queue) });
     let (client, server) = tokio::io::duplex(64 * 1024);
-    let session = tokio::spawn(serve(server, gate, peer(), shutdown.clone()));
+    let session = tokio::spawn(serve(server, gate, scene.peer(), shutdown.clone()));
     (client, queue, session)
+}
+
+fn start(shutdown: &CancellationToken) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+    start_in(&Scene::default(), shutdown)
 }
 
 #[derive(Default)]
 struct Script {
+    scene: Scene,
     sent: Vec<u8>,
     replies: Vec<String>,
     committed: Vec<Vec<u8>>,
@@ -176,6 +237,10 @@ fn unescape(text: &str) -> Vec<u8> {
 fn read(path: &Path) -> Script {
     let mut script = Script::default();
     for line in std::fs::read_to_string(path).unwrap().lines() {
+        if let Some(text) = line.strip_prefix("# listener:") {
+            script.scene.set(text);
+            continue;
+        }
         let (kind, text) = line.split_at(line.len().min(3));
         match kind.trim_end() {
             "C:" => {
@@ -195,7 +260,8 @@ fn read(path: &Path) -> Script {
 
 /// Without the `Received` field, and with `NOW` for a date that was added: both differ from run to run.
 fn without_trace(content: &[u8]) -> Vec<u8> {
-    let text = content.splitn(4, |b| *b == b'\n').nth(3).expect("three lines of Received");
+    let folded = memchr::memmem::find_iter(content, b"\r\n").find(|end| content.get(end + 2) != Some(&b'\t'));
+    let text = &content[folded.expect("a Received field") + 2..];
     match memchr::memmem::find(text, b" +0000\r\n") {
         Some(end) if text.starts_with(b"Date: ") => [b"Date: NOW\r\n", &text[end + 8..]].concat(),
         _ => text.to_vec(),
@@ -204,7 +270,13 @@ fn without_trace(content: &[u8]) -> Vec<u8> {
 
 async fn play(path: &Path, piece: usize) {
     let script = read(path);
-    let (client, queue, session) = start(&CancellationToken::new());
+    let (client, queue, session) = start_in(&script.scene, &CancellationToken::new());
+    let client = match script.scene.settings.tls {
+        ListenerTls::Implicit(_) if script.scene.handshake => {
+            Either::Right(CERTIFICATE.connect(client).await.expect("a handshake"))
+        }
+        _ => Either::Left(client),
+    };
     let (mut from_server, mut to_server) = tokio::io::split(client);
     let sent = script.sent.clone();
     let closed = script.closed;
@@ -262,7 +334,7 @@ async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
 const START: &[u8] = b"EHLO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nDATA\r\n";
 
 /// Reads until `text` has come.
-async fn expect(client: &mut tokio::io::DuplexStream, text: &str) -> String {
+async fn expect(client: &mut (impl AsyncRead + Unpin), text: &str) -> String {
     let mut got = Vec::new();
     while !String::from_utf8_lossy(&got).contains(text) {
         assert!(client.read_buf(&mut got).await.unwrap() > 0, "{}", String::from_utf8_lossy(&got));
@@ -307,6 +379,57 @@ async fn dribbling_octets_does_not_put_the_deadline_off() {
     let before = tokio::time::Instant::now();
     expect(&mut client, "421 4.4.2 ").await;
     assert!(before.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_has_one_deadline_however_slowly_it_comes() {
+    for (mode, hello) in [
+        ("implicit", &b"\x16\x03\x01\x02\x00"[..]),
+        ("starttls", b"STARTTLS\r\n\x16\x03\x01"),
+        ("implicit", b""),
+    ] {
+        let mut scene = Scene::default();
+        scene.set(&format!("tls={mode} client=192.0.2.7"));
+        let (mut client, _, session) = start_in(&scene, &CancellationToken::new());
+        let before = tokio::time::Instant::now();
+        client.write_all(hello).await.unwrap();
+        let dribble = async {
+            while client.write_all(b"\x01").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(7)).await;
+            }
+        };
+        if hello.is_empty() {
+            session.await.unwrap();
+        } else {
+            let (ended, ()) = tokio::join!(session, dribble);
+            ended.unwrap();
+        }
+        let after = before.elapsed();
+        assert!((29..40).contains(&after.as_secs()), "{mode}: {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_said_in_the_clear_is_known_under_tls() {
+    let mut scene = Scene::default();
+    scene.set("tls=starttls client=192.0.2.7");
+    let (mut client, queue, session) = start_in(&scene, &CancellationToken::new());
+    let clear = b"EHLO in-the-clear\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nSTARTTLS\r\n";
+    client.write_all(clear).await.unwrap();
+    expect(&mut client, "220 2.0.0 ").await;
+    let mut client = CERTIFICATE.connect(client).await.unwrap();
+    client.write_all(b"RCPT TO:<b@x>\r\nDATA\r\nSTARTTLS\r\n").await.unwrap();
+    let text = expect(&mut client, "TLS is active").await;
+    assert!(text.starts_with("503 5.5.1 Need MAIL first\r\n503 5.5.1 Need MAIL first\r\n503 "), "{text}");
+    client.write_all(b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nDATA\r\n.\r\nQUIT\r\n").await.unwrap();
+    let text = expect(&mut client, "221 ").await;
+    assert!(!text.contains("220 "), "no second greeting: {text}");
+    drop(client);
+    session.await.unwrap();
+    let trace = String::from_utf8(queue.lock().unwrap()[0].octets.clone()).unwrap();
+    let wanted = "Received: from unknown ([192.0.2.7])\r\n\t(using TLSv1.3 with cipher TLS_";
+    assert!(trace.starts_with(wanted), "{trace}");
+    assert!(!trace.contains("in-the-clear"), "{trace}");
 }
 
 #[tokio::test(start_paused = true)]

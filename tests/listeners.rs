@@ -6,8 +6,8 @@ mod support;
 use rustix::process::Signal;
 use std::{
     fs,
-    io::Read,
-    net::TcpListener,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::{
         fd::OwnedFd,
         unix::{
@@ -19,7 +19,8 @@ use std::{
 };
 use support::{
     House, Provider, Running,
-    client::{Client, message},
+    client::{Client, message, stuffed},
+    tls::Certificate,
     until, waxseal,
 };
 use waxseal::sandbox::SandboxOptions;
@@ -160,4 +161,183 @@ fn a_passed_socket_is_held_against_its_clients() {
     let mut daemon = serve_with_socket(&house, UnixListener::bind(house.path("activated.sock")).unwrap());
     assert_eq!(daemon.wait().code(), Some(1));
     house.log_line(&["systemd:smtp", "leave `clients` out"]);
+}
+
+/// The keys of a listener with TLS.
+fn secured(mode: &str, made: &Certificate) -> String {
+    let (certificate, key) = (made.certificate.display(), made.private_key.display());
+    format!("tls = \"{mode}\"\ncertificate = \"{certificate}\"\nprivate_key = \"{key}\"\n")
+}
+
+/// A client that has gone through STARTTLS.
+fn start_tls(address: SocketAddr, made: &Certificate) -> std::io::Result<Client> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(support::PATIENCE))?;
+    let mut plain = Client::over(stream.try_clone()?);
+    plain.reply()?;
+    plain.hello()?;
+    let reply = plain.command("STARTTLS")?;
+    assert!(reply.starts_with("220 "), "{reply}");
+    stream.flush()?;
+    Ok(Client::over(made.secure(stream)?))
+}
+
+/// A client that begins with TLS, and has taken the greeting.
+fn implicit_tls(address: SocketAddr, made: &Certificate) -> std::io::Result<Client> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(support::PATIENCE))?;
+    let mut client = Client::over(made.secure(stream)?);
+    let greeting = client.reply()?;
+    assert!(greeting.starts_with("220 "), "{greeting}");
+    Ok(client)
+}
+
+#[test]
+fn mail_comes_over_starttls_and_over_tls_from_the_first_octet() {
+    let provider = Provider::start(SandboxOptions::default());
+    let house = House::beside(&provider);
+    let made = Certificate::write(house.directory.path(), "relay");
+    let other = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
+    let extra = format!(
+        "{}[[listener]]\naddress = \"{other}\"\n{}",
+        secured("required", &made),
+        secured("implicit", &made)
+    );
+    house.configure_with("info", &extra, &house.basic(&provider, "main", "example.com"));
+    let checked = house.cli(&["check"]).ok();
+    assert!(checked.contains("STARTTLS demanded, no AUTH") && checked.contains("relay.pem"), "{checked}");
+    let _daemon = house.serve();
+
+    let mut plain = Client::connect(house.smtp).unwrap();
+    plain.hello().unwrap();
+    let reply = plain.command("MAIL FROM:<app@example.com>").unwrap();
+    assert_eq!(reply, "530 5.7.0 Must issue a STARTTLS command first");
+    send(&mut start_tls(house.smtp, &made).unwrap(), "starttls");
+    send(&mut implicit_tls(other, &made).unwrap(), "implicit");
+    for arrived in provider.arrivals(2) {
+        let text = String::from_utf8(arrived.octets.clone()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "Received: from app.example.com ([127.0.0.1])");
+        assert!(lines[1].starts_with("\t(using TLSv1.3 with cipher TLS_"), "{text}");
+        assert!(lines[2].contains(" with ESMTPS id "), "{text}");
+    }
+    // Plaintext on the port for TLS is answered at once, not at the deadline.
+    let mut plain = TcpStream::connect(other).unwrap();
+    plain.write_all(b"EHLO app\r\n").unwrap();
+    let got = read_all(plain);
+    assert!(got.starts_with("554 5.5.1 "), "{got}");
+    house.log_line(&["rejected", "reason=\"plaintext\""]);
+}
+
+/// Whether a handshake with this certificate succeeds.
+fn shows(house: &House, made: &Certificate) -> bool {
+    start_tls(house.smtp, made).is_ok()
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_over_at_a_reload_and_a_wrong_one_is_not() {
+    let house = House::new();
+    let files = Certificate::write(house.directory.path(), "relay");
+    house.configure_with("info", &secured("starttls", &files), ACCOUNT);
+    let daemon = house.serve();
+    assert!(shows(&house, &files));
+    let mut before = start_tls(house.smtp, &files).unwrap();
+
+    // Renewed in place, as certbot does.
+    let renewed = Certificate::write(house.directory.path(), "relay");
+    assert!(!shows(&house, &renewed), "nothing is read before the reload");
+    daemon.signal(Signal::HUP);
+    until("the renewed certificate", || shows(&house, &renewed).then_some(()));
+    assert!(!shows(&house, &files));
+    // Who was there already goes on.
+    send(&mut before, "before");
+
+    // A key that does not belong to it.
+    let other = Certificate::write(house.directory.path(), "other");
+    fs::copy(&other.private_key, &renewed.private_key).unwrap();
+    let ran = house.cli(&["reload"]);
+    assert_eq!(ran.code, 78, "{ran:?}");
+    assert!(ran.stderr.contains("does not belong to the certificate"), "{ran:?}");
+    daemon.signal(Signal::HUP);
+    house.log_line(&["reload refused, the old configuration stays", "relay.key"]);
+    assert!(shows(&house, &renewed));
+
+    // Put right again, and under another name.
+    house.configure_with("info", &secured("starttls", &other), ACCOUNT);
+    house.cli(&["reload"]).ok();
+    assert!(shows(&house, &other) && !shows(&house, &renewed));
+}
+
+/// All that a client can say, in one go.
+fn everything() -> Vec<u8> {
+    let lines =
+        b"EHLO app\r\nSTARTTLS\r\nMAIL FROM:<app@example.com>\r\nRCPT TO:<someone@example.org>\r\nDATA\r\n";
+    [&lines[..], &stuffed(&message("outside")), b"QUIT\r\n"].concat()
+}
+
+#[test]
+fn from_an_address_outside_of_clients_nothing_is_accepted_on_any_listener() {
+    let house = House::new();
+    let made = Certificate::write(house.directory.path(), "relay");
+    let mut extra = "clients = [\"192.0.2.0/24\", \"::1\"]\n".to_owned();
+    let mut listeners = vec![("none", house.smtp)];
+    for mode in ["starttls", "required", "implicit"] {
+        let address = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
+        listeners.push((mode, address));
+        let tls = secured(mode, &made);
+        extra += &format!("[[listener]]\naddress = \"{address}\"\nclients = [\"192.0.2.0/24\"]\n{tls}");
+    }
+    extra += "[[listener]]\naddress = \"unix:smtp.sock\"\n";
+    house.configure_with("info", &extra, ACCOUNT);
+    let _daemon = house.serve();
+    for (mode, address) in listeners {
+        // Nothing said, everything said, a handshake.
+        for words in [vec![], everything(), b"\x16\x03\x01\x00\x05".to_vec()] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+            let _ = stream.write_all(&words);
+            let mut got = Vec::new();
+            // What was said and not read may reset the connection.
+            let _ = stream.read_to_end(&mut got);
+            let wanted: &[u8] = match mode {
+                "implicit" => &[21, 3, 3, 0, 2, 2, 49],
+                _ => b"554 5.7.1 Access denied, this client may not submit here\r\n",
+            };
+            assert!(got == wanted || got.is_empty() && !words.is_empty(), "{mode}: {}", got.escape_ascii());
+        }
+        if mode == "implicit" {
+            let error = implicit_tls(address, &made).err().unwrap();
+            assert!(error.to_string().contains("AccessDenied"), "{error}");
+        }
+        house.log_line(&[
+            "client refused",
+            &format!("listener={address}"),
+            "client=127.0.0.1",
+            "reason=\"client\"",
+        ]);
+    }
+    assert_eq!(house.json(&["queue", "list"]), serde_json::json!([]));
+    // A Unix socket has no `clients`: whoever opens it may submit.
+    send(&mut Client::local(&house.path("smtp.sock")).unwrap(), "inside");
+}
+
+#[test]
+fn a_reload_shuts_a_client_out_of_a_session_that_is_open() {
+    let house = House::new();
+    house.configure_with("info", "", ACCOUNT);
+    let _daemon = house.serve();
+    let mut client = Client::connect(house.smtp).unwrap();
+    client.hello().unwrap();
+    house.configure_with("info", "clients = [\"192.0.2.0/24\"]", ACCOUNT);
+    assert_eq!(house.cli(&["reload"]).ok(), "reloaded\n");
+    let reply = client.command("MAIL FROM:<app@example.com>").unwrap();
+    assert!(reply.starts_with("554 5.7.1 "), "{reply}");
+    assert!(client.reply().is_err(), "closed");
+    assert!(read_all(TcpStream::connect(house.smtp).unwrap()).starts_with("554 5.7.1 "));
+    // The address alone waits for the next start.
+    let text = fs::read_to_string(house.config()).unwrap();
+    let other = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
+    fs::write(house.config(), text.replace(&house.smtp.to_string(), &other.to_string())).unwrap();
+    let said = house.cli(&["reload"]).ok();
+    assert!(said.contains("[[listener]]") && said.contains("next start"), "{said}");
 }

@@ -39,7 +39,11 @@ pub fn report(loaded: &Loaded) -> String {
     let _ = writeln!(out, "state_dir  {}", config.state_dir.display());
     out.push_str("\nlisteners\n");
     for listener in &config.listeners {
-        let _ = write!(out, "  {}  no TLS, no AUTH, clients {}", listener.address, clients(listener));
+        let words = listener.in_words();
+        let _ = write!(out, "  {}  {words}, no AUTH, clients {}", listener.address, clients(listener));
+        if let Some(tls) = listener.tls.server() {
+            let _ = write!(out, ", certificate {}", tls.certificate().display());
+        }
         let _ = match &listener.application {
             Some(id) => writeln!(out, ", application {id}"),
             None => writeln!(out),

@@ -25,7 +25,7 @@ pub fn application_of<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ListenAddress;
+    use crate::config::{ListenAddress, ListenerTls};
 
     #[test]
     fn the_longest_prefix_wins_then_the_listener() {
@@ -38,6 +38,7 @@ mod tests {
             address: ListenAddress::Systemd("x".into()),
             clients: None,
             application: application.map(ApplicationId::new),
+            tls: ListenerTls::default(),
         };
         let cases = [
             (Some("10.1.2.3"), None, Some("narrow")),

@@ -64,8 +64,8 @@ pub(super) const ROOT: &[Key] = &[
 const LISTENER: &[Key] = &[
     key("address", Kind::Text),
     key("tls", Kind::Text),
-    key("certificate", Kind::NotYet),
-    key("private_key", Kind::NotYet),
+    key("certificate", Kind::Text),
+    key("private_key", Kind::Text),
     key("clients", Kind::Texts),
     key("authentication", Kind::Text),
     key("application", Kind::Text),

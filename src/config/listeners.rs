@@ -1,9 +1,10 @@
 //! `[[listener]]` and `[application.ID]`.
 
 use super::{
-    Application, ListenAddress, ListenerSettings,
+    Application, ListenAddress, ListenerSettings, ListenerTls,
     diagnostics::did_you_mean,
     reader::{Reader, text, text_of, texts},
+    tls,
     tree::{Entry, Value},
 };
 use crate::account::ApplicationId;
@@ -74,7 +75,8 @@ pub(super) fn listeners(
         }
         None => {
             let address = ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 25)));
-            return vec![Arc::new(ListenerSettings { address, clients: None, application: None })];
+            let tls = ListenerTls::default();
+            return vec![Arc::new(ListenerSettings { address, clients: None, application: None, tls })];
         }
     };
     let mut listeners: Vec<Arc<ListenerSettings>> = Vec::new();
@@ -100,9 +102,7 @@ fn listener(
     applications: &[Application],
     reader: &mut Reader,
 ) -> Option<ListenerSettings> {
-    if let Some(entry) = table.get("tls") {
-        reader.supported_word(entry, &["none", "starttls", "required", "implicit"], 1);
-    }
+    let tls = tls::listener_tls(item, table, reader);
     if let Some(entry) = table.get("authentication") {
         reader.supported_word(entry, &["none", "optional", "required", "ignore"], 1);
     }
@@ -131,7 +131,7 @@ fn listener(
         }
         _ => {}
     }
-    Some(ListenerSettings { address, clients, application })
+    Some(ListenerSettings { address, clients, application, tls })
 }
 
 /// `clients`, which name somebody where they are there.

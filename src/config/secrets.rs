@@ -101,7 +101,7 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, String> {
     })
 }
 
-fn readable_by_all(path: &str) -> bool {
+pub(super) fn readable_by_all(path: impl AsRef<Path>) -> bool {
     std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 

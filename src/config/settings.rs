@@ -1,5 +1,6 @@
 //! The configuration as the rest of the program sees it: checked, resolved, free of serde.
 
+use super::ListenerTls;
 use crate::{
     account::{Account, ApplicationId},
     mail::Mailbox,
@@ -72,6 +73,8 @@ pub struct ListenerSettings {
     pub clients: Option<Vec<IpNet>>,
     /// The application that mail from here belongs to.
     pub application: Option<ApplicationId>,
+    /// How it is secured.
+    pub tls: ListenerTls,
 }
 
 impl ListenerSettings {
@@ -84,6 +87,19 @@ impl ListenerSettings {
     pub fn admits(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
         self.clients().iter().any(|network| network.contains(&client))
+    }
+}
+
+impl ListenerSettings {
+    /// How it is secured, in a few words: `STARTTLS offered`.
+    pub fn in_words(&self) -> String {
+        match self.tls {
+            ListenerTls::None => "no TLS",
+            ListenerTls::Offered(_) => "STARTTLS offered",
+            ListenerTls::Required(_) => "STARTTLS demanded",
+            ListenerTls::Implicit(_) => "TLS from the first octet",
+        }
+        .to_owned()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is at the other end of a connection.
 
+use crate::config::ListenerSettings;
 use std::{fmt, net::IpAddr};
 
 /// A client, as far as the system vouches for it. Two connections of the same client are equal.
@@ -26,6 +27,11 @@ impl Client {
             Self::Network(address) => Some(*address),
             Self::Local { .. } => None,
         }
+    }
+
+    /// Whether a listener with these settings is there for it. A Unix socket is there for whoever may open it.
+    pub fn may_submit(&self, listener: &ListenerSettings) -> bool {
+        self.address().is_none_or(|address| listener.admits(address))
     }
 
     /// Whether nothing between it and us leaves this host.

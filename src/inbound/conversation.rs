@@ -4,7 +4,7 @@ use super::{Gate, Peer};
 use crate::{
     account::{AccountId, ApplicationId},
     mail::{Envelope, Reply, trace::Protocol},
-    smtp::{Command, MailTransaction, command::Mail, limits, replies},
+    smtp::{Command, MailTransaction, Standing, command::Mail, limits, replies},
 };
 use std::sync::Arc;
 use tracing::info;
@@ -23,6 +23,8 @@ pub(super) enum Next {
     Command,
     /// Content, up to the end of data.
     Data,
+    /// A TLS handshake, and a new session under it.
+    StartTls,
     /// Nothing: the connection is closed.
     Close,
     /// The same, at once: what still comes is not SMTP.
@@ -33,6 +35,8 @@ pub(super) enum Next {
 pub(super) struct Conversation<G> {
     gate: Arc<G>,
     peer: Peer,
+    /// TLS version and cipher, where the connection is under TLS.
+    cipher: Option<Arc<str>>,
     client_name: String,
     esmtp: bool,
     transaction: MailTransaction<Route>,
@@ -42,10 +46,11 @@ pub(super) struct Conversation<G> {
 }
 
 impl<G: Gate> Conversation<G> {
-    pub(super) fn new(gate: Arc<G>, peer: Peer) -> Self {
+    pub(super) fn new(gate: Arc<G>, peer: Peer, cipher: Option<Arc<str>>) -> Self {
         Self {
             gate,
             peer,
+            cipher,
             client_name: String::new(),
             esmtp: false,
             transaction: MailTransaction::Idle,
@@ -54,13 +59,10 @@ impl<G: Gate> Conversation<G> {
         }
     }
 
-    /// Answers a line. `extensions` are what EHLO offers.
-    pub(super) fn answer(
-        &mut self,
-        heard: Result<Command, Reply>,
-        extensions: impl FnOnce(u64) -> String,
-    ) -> (Reply, Next) {
-        let command = match heard {
+    /// Answers a line.
+    pub(super) fn answer(&mut self, heard: Result<Command, Reply>) -> (Reply, Next) {
+        let standing = self.standing();
+        let command = match heard.and_then(|command| standing.admit(&command).map(|()| command)) {
             Ok(command) => command,
             Err(complaint) => return self.count(complaint),
         };
@@ -68,11 +70,15 @@ impl<G: Gate> Conversation<G> {
             Command::Ehlo(name) => {
                 self.greeted(name, true);
                 let (hostname, size) = (self.gate.hostname(), self.gate.limits().message_size);
-                Reply::bare(250, format!("{hostname}\n{}", extensions(size)))
+                Reply::bare(250, format!("{hostname}\n{}", standing.offer(size).join("\n")))
             }
             Command::Helo(name) => {
                 self.greeted(name, false);
                 Reply::bare(250, &*self.gate.hostname())
+            }
+            Command::Mail(_) if self.has_been_shut_out() => {
+                self.note_rejection("client", &replies::client_refused());
+                return (replies::client_refused(), Next::Close);
             }
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(rcpt) => {
@@ -89,6 +95,7 @@ impl<G: Gate> Conversation<G> {
             Command::Vrfy => replies::cannot_verify(),
             Command::Help => replies::help(),
             Command::Quit => return (replies::bye(), Next::Close),
+            Command::StartTls => return (replies::ready_for_tls(), Next::StartTls),
             Command::Http => {
                 self.note_rejection("http", &replies::not_http());
                 return (replies::not_http(), Next::Abandon);
@@ -120,13 +127,28 @@ impl<G: Gate> Conversation<G> {
 
     /// How messages come now.
     pub(super) fn protocol(&self) -> Protocol {
-        Protocol { esmtp: self.esmtp, ..Protocol::default() }
+        Protocol { esmtp: self.esmtp, secure: self.cipher.is_some(), ..Protocol::default() }
+    }
+
+    /// TLS version and cipher, where the connection is under TLS.
+    pub(super) fn cipher(&self) -> Option<Arc<str>> {
+        self.cipher.clone()
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { encryption: self.peer.settings.tls.encryption(), secure: self.cipher.is_some() }
     }
 
     /// Says in the log that something was refused, and why.
     pub(super) fn note_rejection(&self, reason: &'static str, reply: &Reply) {
         let Peer { client, listener_name, .. } = &self.peer;
         info!(target: "waxseal::inbound", listener = %listener_name, %client, reason, %reply, "rejected");
+    }
+
+    /// Whether a reload has taken the client out of those that may submit.
+    fn has_been_shut_out(&self) -> bool {
+        let settings = self.gate.listener(self.peer.listener);
+        settings.is_some_and(|settings| !self.peer.client.may_submit(&settings))
     }
 
     fn greeted(&mut self, name: String, esmtp: bool) {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::{Limits, ListenAddress, ListenerSettings},
     mail::Reply,
-    smtp::replies,
+    smtp::{Encryption, replies},
 };
 use std::{
     collections::HashMap,
@@ -27,6 +27,10 @@ use tracing::{debug, info, warn};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long sessions have to end after a shutdown; longer than any session gives itself.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// A fatal alert of TLS, `access_denied` (RFC 8446 §6): what a client hears in place of a reply where it expects a
+/// handshake. It is one record in the clear, so that a refused client costs no handshake.
+const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// The places there are for connections: one for all listeners.
 #[derive(Debug, Clone)]
@@ -147,13 +151,14 @@ impl Listener {
                     continue;
                 }
             };
-            let Some(settings) = gate.listener(index).filter(|settings| may_submit(client, settings)) else {
-                turn_away(stream, &name, client, &replies::client_refused(), "client");
-                continue;
-            };
-            let Some(place) = admission.enter(client) else {
-                turn_away(stream, &name, client, &replies::too_many_connections(), "connections");
-                continue;
+            let Some(settings) = gate.listener(index) else { continue };
+            let place = match admit(client, &settings, &admission) {
+                Ok(place) => place,
+                Err((reason, reply)) => {
+                    info!(target: "waxseal::inbound", listener = %name, %client, reason, "client refused");
+                    turn_away(stream, settings.tls.encryption(), &reply);
+                    continue;
+                }
             };
             debug!(target: "waxseal::inbound", listener = %name, %client, "connected");
             let peer = Peer { client, listener: index, listener_name: Arc::clone(&name), settings };
@@ -172,16 +177,25 @@ impl Listener {
     }
 }
 
-/// Whether the listener is there for this client. A Unix socket is there for whoever may open it.
-fn may_submit(client: Client, settings: &ListenerSettings) -> bool {
-    client.address().is_none_or(|address| settings.admits(address))
+/// Takes a place for a client that the listener is there for; else the word for logs, and the refusal.
+fn admit(
+    client: Client,
+    settings: &ListenerSettings,
+    admission: &Admission,
+) -> Result<Place, (&'static str, Reply)> {
+    if !client.may_submit(settings) {
+        return Err(("client", replies::client_refused()));
+    }
+    admission.enter(client).ok_or_else(|| ("connections", replies::too_many_connections()))
 }
 
 /// Says why and closes, without waiting for anything: a fresh socket's buffer has room for one reply.
-fn turn_away(stream: Stream, listener: &str, client: Client, reply: &Reply, reason: &'static str) {
-    info!(target: "waxseal::inbound", listener, %client, reason, "client refused");
+fn turn_away(stream: Stream, encryption: Encryption, reply: &Reply) {
     let mut octets = Vec::new();
-    reply.write_to(&mut octets);
+    match encryption {
+        Encryption::Implicit => octets.extend_from_slice(&ACCESS_DENIED),
+        _ => reply.write_to(&mut octets),
+    }
     // A client that does not hear it sees the close.
     let _ = match stream {
         Either::Left(stream) => stream.into_std().and_then(|mut stream| {

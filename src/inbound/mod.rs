@@ -9,6 +9,7 @@ mod listener;
 mod receive;
 mod session;
 mod socket;
+mod tls;
 
 pub use client::Client;
 pub use gate::{Gate, Peer, Sink};

@@ -18,6 +18,8 @@ pub(super) struct Origin {
     pub(super) client: Client,
     pub(super) client_name: String,
     pub(super) protocol: Protocol,
+    /// TLS version and cipher, where the connection is under TLS.
+    pub(super) cipher: Option<Arc<str>>,
     pub(super) hostname: Arc<str>,
     pub(super) at: SystemTime,
 }
@@ -111,9 +113,10 @@ impl<S: Sink> Reception<S> {
     }
 
     fn prefix(&self) -> String {
-        let Origin { client, client_name, protocol, hostname, at } = &self.origin;
+        let Origin { client, client_name, protocol, cipher, hostname, at } = &self.origin;
         let (client, id, protocol, at) = (client.in_trace(), self.sink.id(), *protocol, *at);
-        Trace { client_name, client: &client, hostname, protocol, id, at }.prefix(&self.scan)
+        let cipher = cipher.as_deref();
+        Trace { client_name, client: &client, hostname, protocol, cipher, id, at }.prefix(&self.scan)
     }
 
     fn refuse(&mut self, reason: &'static str, reply: Reply) {

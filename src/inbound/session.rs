@@ -1,4 +1,5 @@
-//! One connection, from the greeting to its close (steps 2 to 9 of the path).
+//! One connection, from the greeting to its close (steps 2 to 9 of the path). TLS that begins in its midst begins a
+//! new session: nothing that was said before is known to it (RFC 3207 §4.2).
 
 use super::{
     Gate, Peer,
@@ -6,12 +7,13 @@ use super::{
     conversation::Next,
     input::Input,
     receive::{Origin, Reception},
+    tls::{self, NoTls},
 };
 use crate::{
     failpoint::{self, Point},
     mail::Reply,
     queue::Commitment,
-    smtp::{LineSplitter, Split, line::is_tls_handshake, replies},
+    smtp::{Encryption, LineSplitter, Split, line::is_tls_handshake, replies},
 };
 use std::{
     sync::Arc,
@@ -26,6 +28,8 @@ use tracing::{debug, info};
 
 /// Replies are held back while commands wait to be answered (RFC 2920 §3.2), up to so many octets.
 const HELD_REPLIES: usize = 8 * 1024;
+/// How long a TLS handshake may take, all of it.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long content may still come after a shutdown has begun.
 const DATA_GRACE: Duration = Duration::from_secs(5);
 /// How long, and for how many octets, the client's own close is awaited, so that a reset does not overtake the
@@ -41,10 +45,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     G: Gate,
 {
-    let talk = Talk::new(Arc::clone(&gate), peer.clone());
-    let mut session = Session { stream, gate, peer, shutdown, talk, input: Input::new(), out: Vec::new() };
-    let end = session.run().await;
-    debug!(target: "waxseal::inbound", client = %session.peer.client, ?end, "session ended");
+    let client = peer.client;
+    let mut session = Session::new(stream, gate, peer, shutdown, None);
+    let end = if session.peer.settings.tls.encryption() == Encryption::Implicit {
+        Box::pin(session.go_under_tls(true)).await
+    } else {
+        session.greet();
+        match session.run().await {
+            // What only sessions under TLS need is taken from the heap once they do.
+            End::StartTls => Box::pin(session.go_under_tls(false)).await,
+            end => end,
+        }
+    };
+    debug!(target: "waxseal::inbound", %client, ?end, "session ended");
 }
 
 /// Why a session ended.
@@ -56,6 +69,8 @@ enum End {
     Abandoned,
     /// The client closed it, or it broke.
     Gone,
+    /// It goes on as another, once the TLS handshake that is due has been done.
+    StartTls,
 }
 
 /// What waiting for the client brought.
@@ -81,16 +96,80 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     G: Gate,
 {
-    async fn run(&mut self) -> End {
-        let end = match self.commands().await {
-            Ok(next) => next,
-            Err(end) => return end,
+    /// `cipher` is TLS version and cipher, where `stream` is under TLS.
+    fn new(
+        stream: S,
+        gate: Arc<G>,
+        peer: Peer,
+        shutdown: CancellationToken,
+        cipher: Option<Arc<str>>,
+    ) -> Self {
+        let talk = Talk::new(Arc::clone(&gate), peer.clone(), cipher);
+        Self { stream, gate, peer, shutdown, talk, input: Input::new(), out: Vec::new() }
+    }
+
+    fn greet(&mut self) {
+        self.say(&Reply::bare(220, format!("{} ESMTP waxseal", self.gate.hostname())));
+    }
+
+    /// Does the handshake and serves the client under TLS, in a session of its own: this one ends here with all that
+    /// it knows. What came behind STARTTLS already is the beginning of the handshake, or an attack.
+    async fn go_under_tls(mut self, greet: bool) -> End {
+        let deadline = Instant::now() + self.gate.limits().command_timeout.min(HANDSHAKE);
+        while self.input.octets().is_empty() {
+            match self.await_command(deadline).await {
+                Waited::Input => {}
+                Waited::Gone => return End::Gone,
+                Waited::TimedOut => return without_tls(&self.peer, &NoTls::TimedOut),
+                Waited::Shutdown => return End::Abandoned,
+            }
+        }
+        if !is_tls_handshake(self.input.octets()) {
+            // Whoever talks in the clear can read the answer; whoever waits for a handshake fails at it.
+            let reply = replies::tls_expected();
+            if let Some(conversation) = self.talk.conversation() {
+                conversation.note_rejection("plaintext", &reply);
+            }
+            let next = self.close_with(&reply);
+            return self.close(next).await;
+        }
+        let Self { stream, gate, peer, shutdown, talk, input, out } = self;
+        drop((talk, out));
+        let Some(server) = peer.settings.tls.server() else { return End::Abandoned };
+        let handshake = timeout_at(deadline, tls::accept(stream, input, server));
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return End::Abandoned,
+            accepted = handshake => accepted.unwrap_or(Err(NoTls::TimedOut)),
         };
+        let (stream, cipher) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => return without_tls(&peer, &error),
+        };
+        let mut session = Session::new(stream, gate, peer, shutdown, Some(cipher));
+        if greet {
+            session.greet();
+        }
+        session.run().await
+    }
+
+    async fn run(&mut self) -> End {
+        match self.commands().await {
+            Ok(next) => self.close(next).await,
+            Err(end) => end,
+        }
+    }
+
+    /// Brings the last replies to the client, and the connection to the end that `next` says.
+    async fn close(&mut self, next: Next) -> End {
         if self.flush().await.is_err() {
             return End::Gone;
         }
+        if next == Next::StartTls {
+            return End::StartTls;
+        }
         let closed = timeout(LINGER.0, self.stream.shutdown()).await;
-        if end == Next::Abandon || !matches!(closed, Ok(Ok(()))) {
+        if next == Next::Abandon || !matches!(closed, Ok(Ok(()))) {
             return End::Abandoned;
         }
         self.linger().await;
@@ -99,7 +178,6 @@ where
 
     /// Answers commands until the session is to be closed. The last replies are not flushed yet.
     async fn commands(&mut self) -> Result<Next, End> {
-        self.say(&Reply::bare(220, format!("{} ESMTP waxseal", self.gate.hostname())));
         let mut splitter = LineSplitter::default();
         let mut deadline = None;
         loop {
@@ -143,7 +221,7 @@ where
                     Next::Command => return Ok(self.close_with(&replies::shutting_down())),
                     next => return Ok(next),
                 },
-                Next::Close | Next::Abandon => return Ok(next),
+                Next::StartTls | Next::Close | Next::Abandon => return Ok(next),
             }
         }
     }
@@ -156,6 +234,7 @@ where
             client: self.peer.client,
             client_name: conversation.client_name().to_owned(),
             protocol: conversation.protocol(),
+            cipher: conversation.cipher(),
             hostname: self.gate.hostname(),
             at: SystemTime::now(),
         };
@@ -280,6 +359,12 @@ where
         // Late or not, the connection ends here.
         let _ = timeout(LINGER.0, drain).await;
     }
+}
+
+fn without_tls(peer: &Peer, error: &NoTls) -> End {
+    info!(target: "waxseal::inbound", client = %peer.client, listener = %peer.listener_name, %error,
+        "TLS handshake failed");
+    End::Abandoned
 }
 
 fn waited(read: Result<std::io::Result<usize>, tokio::time::error::Elapsed>) -> Waited {

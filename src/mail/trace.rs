@@ -22,6 +22,8 @@ pub struct Trace<'a> {
     pub hostname: &'a str,
     /// How it came.
     pub protocol: Protocol,
+    /// TLS version and cipher, `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`; `None` where it came in the clear.
+    pub cipher: Option<&'a str>,
     /// The message.
     pub id: QueueId,
     /// When the message came.
@@ -36,10 +38,11 @@ impl Trace<'_> {
         let date = Rfc5322Date(self.at);
         let protocol = self.protocol.keyword();
         let hostname = word(self.hostname);
+        let secured = self.cipher.map_or_else(String::new, |cipher| format!("\r\n\t(using {cipher})"));
         // Writing to a String cannot fail.
         let _ = write!(
             out,
-            "Received: from {} ({})\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
+            "Received: from {} ({}){secured}\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
             word(self.client_name),
             self.client,
             self.id,
@@ -77,6 +80,7 @@ mod tests {
             client: "[127.0.0.1]",
             hostname: "relay.example.com",
             protocol: Protocol { esmtp: true, ..Protocol::default() },
+            cipher: None,
             id: QueueId::from_number(7),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
         };
@@ -102,6 +106,24 @@ mod tests {
         for (content, wanted) in cases {
             assert_eq!(prefix(content.as_bytes(), "app"), wanted.concat(), "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_local_client_and_one_under_tls_are_told_of() {
+        let scan = HeaderScan::default();
+        let trace = Trace {
+            client_name: "app",
+            client: "local uid 1000",
+            hostname: "relay.example.com",
+            protocol: Protocol { esmtp: true, secure: true, ..Protocol::default() },
+            cipher: Some("TLSv1.3 with cipher TLS_AES_256_GCM_SHA384"),
+            id: QueueId::from_number(7),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        let text = trace.prefix(&scan);
+        let wanted = "Received: from app (local uid 1000)\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n\t\
+                      by relay.example.com (waxseal) with ESMTPS id 0000000000007;\r\n";
+        assert!(text.starts_with(wanted), "{text}");
     }
 
     #[test]

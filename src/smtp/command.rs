@@ -27,6 +27,8 @@ pub enum Command {
     Help,
     /// QUIT.
     Quit,
+    /// STARTTLS.
+    StartTls,
     /// The request line of another protocol: a browser, or a cross-protocol attack through one.
     Http,
 }
@@ -73,11 +75,12 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"DATA" => alone(Command::Data),
         b"RSET" => alone(Command::Rset),
         b"QUIT" => alone(Command::Quit),
+        b"STARTTLS" => alone(Command::StartTls),
         b"NOOP" => Ok(Command::Noop),
         b"VRFY" => Ok(Command::Vrfy),
         b"HELP" => Ok(Command::Help),
         b"EXPN" | b"TURN" | b"ETRN" | b"ATRN" | b"SEND" | b"SOML" | b"SAML" | b"BDAT" | b"AUTH"
-        | b"STARTTLS" | b"XCLIENT" | b"XFORWARD" => Err(replies::not_implemented()),
+        | b"XCLIENT" | b"XFORWARD" => Err(replies::not_implemented()),
         b"GET" | b"POST" | b"PUT" | b"HEAD" | b"CONNECT" | b"OPTIONS" | b"DELETE" | b"PATCH" | b"TRACE"
         | b"PRI" => Ok(Command::Http),
         _ => Err(replies::unknown_command()),

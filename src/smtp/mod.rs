@@ -5,9 +5,11 @@ pub mod data;
 pub mod limits;
 pub mod line;
 pub mod replies;
+pub mod standing;
 pub mod transaction;
 
 pub use command::Command;
 pub use data::{DataDecoder, Progress};
 pub use line::{LineSplitter, Split};
+pub use standing::{Encryption, Standing};
 pub use transaction::{MailTransaction, Sender};

@@ -19,6 +19,8 @@ replies! {
     recipient_ok = 250 (2, 1, 5) "Recipient OK";
     /// QUIT.
     bye = 221 (2, 0, 0) "Bye";
+    /// STARTTLS: the handshake may begin.
+    ready_for_tls = 220 (2, 0, 0) "Ready to start TLS";
     /// VRFY: the provider knows, not we (RFC 5321 §3.5.3).
     cannot_verify = 252 (2, 0, 0) "Cannot verify the user, but will take mail and try to deliver it";
     /// HELP.
@@ -49,6 +51,13 @@ replies! {
     mail_first = 503 (5, 5, 1) "Need MAIL first";
     /// DATA without recipients.
     rcpt_first = 503 (5, 5, 1) "Need RCPT first";
+
+    /// STARTTLS under TLS.
+    tls_twice = 503 (5, 5, 1) "TLS is active already";
+    /// The listener demands TLS (RFC 3207 §4).
+    tls_first = 530 (5, 7, 0) "Must issue a STARTTLS command first";
+    /// Plaintext where a TLS handshake was due.
+    tls_expected = 554 (5, 5, 1) "A TLS handshake was expected here; closing connection";
 
     /// RCPT over the limit (RFC 5321 §4.5.3.1.10).
     too_many_recipients = 452 (4, 5, 3) "Too many recipients";
