@@ -9,7 +9,8 @@
 //!
 //! `# listener: tls=required client=192.0.2.7` says what the listener is like and who comes to it: `tls` is `none`,
 //! `starttls`, `required` or `implicit` (then the client begins with a handshake, unless `handshake=no`, and the script
-//! is what is said under TLS), `client` an address or `uid:1000`.
+//! is what is said under TLS), `authentication` as in the configuration, `client` an address or `uid:1000`. There is a
+//! local user `printer` with the password `ink`; in base64 `cHJpbnRlcg==` and `aW5r`, and for PLAIN `AHByaW50ZXIAaW5r`.
 
 // A test that fails is to say so at once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -21,11 +22,12 @@ use std::{path::Path, sync::Arc, sync::LazyLock, sync::Mutex, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_util::{either::Either, sync::CancellationToken};
 use waxseal::{
-    account::{AccountId, ApplicationId},
+    account::{AccountId, ApplicationId, LocalPassword, User, Users},
     config::{Limits, ListenAddress, ListenerSettings, ListenerTls, ServerTls},
     inbound::{Client, Gate, Peer, Sink, serve},
     mail::{Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
     queue::{CommitError, Commitment, Receipt},
+    smtp::Authentication,
 };
 
 type Queue = Arc<Mutex<Vec<Committed>>>;
@@ -66,7 +68,17 @@ impl Gate for FakeGate {
         None
     }
 
-    fn application(&self, _: usize, _: Client) -> Option<ApplicationId> {
+    fn users(&self) -> Arc<Users> {
+        let user = |id: &str, password: &str| User {
+            id: id.into(),
+            username: id.to_owned(),
+            password: LocalPassword::parse(password).expect("a password"),
+            application: None,
+        };
+        Arc::new(Users::new(vec![user("printer", "ink")]))
+    }
+
+    fn application(&self, _: usize, _: Client, _: Option<&str>) -> Option<ApplicationId> {
         None
     }
 
@@ -142,6 +154,7 @@ impl Default for Scene {
             clients: None,
             application: None,
             tls: ListenerTls::None,
+            authentication: Authentication::None,
         };
         Self { client: Client::at([127, 0, 0, 1].into()), settings, handshake: true }
     }
@@ -153,6 +166,14 @@ impl Scene {
         for (key, value) in text.split_whitespace().map(|word| word.split_once('=').expect("key=value")) {
             match key {
                 "tls" => self.settings.tls = listener_tls(value),
+                "authentication" => {
+                    self.settings.authentication = match value {
+                        "optional" => Authentication::Optional,
+                        "required" => Authentication::Required,
+                        "ignore" => Authentication::Ignore,
+                        _ => panic!("there is no authentication={value}"),
+                    };
+                }
                 "client" => self.client = client(value),
                 "handshake" => self.handshake = value != "no",
                 _ => panic!("a listener has no {key}"),
@@ -430,6 +451,72 @@ async fn nothing_said_in_the_clear_is_known_under_tls() {
     let wanted = "Received: from unknown ([192.0.2.7])\r\n\t(using TLSv1.3 with cipher TLS_";
     assert!(trace.starts_with(wanted), "{trace}");
     assert!(!trace.contains("in-the-clear"), "{trace}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_login_is_answered_later_each_time_and_the_right_one_at_once() {
+    let mut scene = Scene::default();
+    scene.set("authentication=required");
+    let (mut client, _, session) = start_in(&scene, &CancellationToken::new());
+    expect(&mut client, "220 ").await;
+    let mut waits = Vec::new();
+    for line in [
+        &b"AUTH PLAIN AHByaW50ZXIAaW4\r\n"[..],
+        b"AUTH PLAIN AG5vYm9keQBpbms=\r\n",
+        b"AUTH PLAIN AABpbms\r\n",
+    ] {
+        let made = tokio::time::Instant::now();
+        client.write_all(line).await.unwrap();
+        expect(&mut client, "535 5.7.8 ").await;
+        waits.push(made.elapsed().as_secs());
+    }
+    assert_eq!(waits, [1, 2, 4]);
+    let made = tokio::time::Instant::now();
+    client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW5r\r\n").await.unwrap();
+    expect(&mut client, "235 2.7.0 ").await;
+    assert!(made.elapsed() < Duration::from_secs(1));
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_a_wrong_login() {
+    let mut scene = Scene::default();
+    scene.set("authentication=required");
+    let shutdown = CancellationToken::new();
+    let (mut client, _, session) = start_in(&scene, &shutdown);
+    client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW4\r\n").await.unwrap();
+    expect(&mut client, "220 ").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    shutdown.cancel();
+    let text = expect(&mut client, "421 4.3.2 ").await;
+    assert!(!text.contains("535"), "{text}");
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_logged_in_is_told_in_the_trace_field_and_who_was_let_through_is_not() {
+    for (settings, wanted) in [
+        ("tls=implicit authentication=required client=192.0.2.7", " with ESMTPSA id "),
+        ("authentication=optional", " with ESMTPA id "),
+        ("authentication=ignore client=192.0.2.7", " with ESMTP id "),
+    ] {
+        let mut scene = Scene::default();
+        scene.set(settings);
+        let (client, queue, session) = start_in(&scene, &CancellationToken::new());
+        let mut client = match scene.settings.tls {
+            ListenerTls::Implicit(_) => Either::Right(CERTIFICATE.connect(client).await.unwrap()),
+            _ => Either::Left(client),
+        };
+        let words = [b"EHLO a\r\nAUTH PLAIN AHByaW50ZXIAaW5r\r\n", START, b".\r\nQUIT\r\n"].concat();
+        client.write_all(&words).await.unwrap();
+        expect(&mut client, "221 ").await;
+        drop(client);
+        session.await.unwrap();
+        let trace = String::from_utf8(queue.lock().unwrap()[0].octets.clone()).unwrap();
+        assert!(trace.contains(wanted), "{settings}: {trace}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

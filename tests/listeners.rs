@@ -3,6 +3,8 @@
 
 mod support;
 
+use argon2::{PasswordHasher, password_hash::SaltString};
+use base64::Engine;
 use rustix::process::Signal;
 use std::{
     fs,
@@ -340,4 +342,96 @@ fn a_reload_shuts_a_client_out_of_a_session_that_is_open() {
     fs::write(house.config(), text.replace(&house.smtp.to_string(), &other.to_string())).unwrap();
     let said = house.cli(&["reload"]).ok();
     assert!(said.contains("[[listener]]") && said.contains("next start"), "{said}");
+}
+
+/// NUL, user, NUL, password, in base64.
+fn plain(user: &str, password: &str) -> String {
+    let message = base64::engine::general_purpose::STANDARD.encode(format!("\0{user}\0{password}"));
+    format!("AUTH PLAIN {message}")
+}
+
+/// `password` as an argon2 hash that is made quickly.
+fn hashed(password: &str) -> String {
+    let params = argon2::Params::new(64, 1, 1, None).unwrap();
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    let salt = SaltString::encode_b64(b"some salt").unwrap();
+    argon2.hash_password(password.as_bytes(), &salt).unwrap().to_string()
+}
+
+#[test]
+fn users_log_in_and_their_mail_belongs_to_their_application() {
+    let provider = Provider::start(SandboxOptions::default());
+    let house = House::beside(&provider);
+    let made = Certificate::write(house.directory.path(), "relay");
+    let extra =
+        format!("{}authentication = \"required\"\napplication = \"office\"\n", secured("starttls", &made));
+    let hash = hashed("toner-canary");
+    let rest = format!(
+        "[user.printer]\npassword = \"ink-canary\"\napplication = \"devices\"\n\
+         [user.scanner]\nusername = \"scan@example.com\"\npassword = \"{hash}\"\n\
+         [application.devices]\nallowed_senders = [\"*@example.com\"]\n[application.office]\n{}{}",
+        house.basic(&provider, "main", "example.com"),
+        house.basic(&provider, "other", "example.net"),
+    );
+    house.configure_with("debug", &extra, &rest);
+    let _daemon = house.serve();
+
+    let mut client = start_tls(house.smtp, &made).unwrap();
+    client.hello().unwrap();
+    assert!(client.command("MAIL FROM:<app@example.com>").unwrap().starts_with("530 5.7.0 "));
+    assert!(client.command(&plain("printer", "toner-canary")).unwrap().starts_with("535 5.7.8 "));
+    assert!(client.command(&plain("printer", "ink-canary")).unwrap().starts_with("235 2.7.0 "));
+    client.send("app@example.com", "someone@example.org", &message("printer")).unwrap();
+    // The application comes with the user, and with it whom it may send as.
+    let reply = client.command("MAIL FROM:<app@example.net>").unwrap();
+    assert_eq!(reply, "550 5.7.1 the application devices may not send as app@example.net");
+
+    let mut client = Client::connect(house.smtp).unwrap();
+    client.hello().unwrap();
+    assert!(client.command(&plain("SCAN@example.com", "toner-canary")).unwrap().starts_with("235 "));
+    client.send("app@example.net", "someone@example.org", &message("scanner")).unwrap();
+    let texts: Vec<String> =
+        provider.arrivals(2).iter().map(|a| String::from_utf8(a.octets.clone()).unwrap()).collect();
+    assert!(texts.iter().any(|text| text.contains(" with ESMTPSA id ")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains(" with ESMTPA id ")), "{texts:?}");
+    house.log_line(&["received", "application=\"devices\""]);
+    house.log_line(&["received", "application=\"office\""]);
+    house.log_line(&["logged in", "user=printer", "client=127.0.0.1"]);
+    house.log_line(&["login failed", "user=\"printer\""]);
+
+    let status = house.json(&["status"]);
+    assert_eq!(status["users"], 2);
+    assert_eq!(status["listener_settings"][0]["tls"], "starttls");
+    let text = house.cli(&["status"]).ok();
+    assert!(
+        text.contains(&format!("{}  STARTTLS offered, AUTH required, application office", house.smtp)),
+        "{text}"
+    );
+    let route = house.cli(&["route", "app@example.net", "--user", "printer"]);
+    assert!(route.code == 1 && route.stdout.contains("may not send as app@example.net"), "{route:?}");
+
+    // A user who is taken away is nobody at the next MAIL.
+    let without = rest.replace("[user.scanner]\nusername = \"scan@example.com\"", "[user.plotter]");
+    house.configure_with("debug", &extra, &without);
+    house.cli(&["reload"]).ok();
+    assert!(client.command("MAIL FROM:<app@example.net>").unwrap().starts_with("530 5.7.0 "));
+
+    for shown in [house.log(), house.cli(&["check"]).ok(), house.cli(&["check", "--json"]).ok()] {
+        for secret in ["ink-canary", "toner-canary", &hash, &plain("printer", "ink-canary")[11..]] {
+            assert!(!shown.contains(secret), "{secret} in\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_insists_on_a_login_is_let_in_as_anybody() {
+    let house = House::new();
+    house.configure_with("info", "authentication = \"ignore\"\n", ACCOUNT);
+    let _daemon = house.serve();
+    let mut client = Client::connect(house.smtp).unwrap();
+    client.hello().unwrap();
+    assert!(client.command("auth login").unwrap().starts_with("334 "));
+    assert!(client.command("c29tZWJvZHk").unwrap().starts_with("334 "));
+    assert!(client.command("").unwrap().starts_with("235 "));
+    send(&mut client, "ignored");
 }

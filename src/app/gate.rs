@@ -1,7 +1,7 @@
 //! What sessions see of the rest: the configuration in force and the queue.
 
 use crate::{
-    account::{AccountId, ApplicationId},
+    account::{AccountId, ApplicationId, Users},
     config::{Limits, ListenerSettings, LiveConfig},
     inbound::{Client, Gate},
     mail::{EnhancedCode, Reply, ReversePath},
@@ -36,12 +36,18 @@ impl Gate for QueueGate {
         self.live.get().config.listeners.get(index).cloned()
     }
 
-    fn application(&self, listener: usize, client: Client) -> Option<ApplicationId> {
-        self.live.get().application(listener, client.address()).cloned()
+    fn users(&self) -> Arc<Users> {
+        self.live.get().config.users.clone()
+    }
+
+    fn application(&self, listener: usize, client: Client, user: Option<&str>) -> Option<ApplicationId> {
+        self.live.get().application(listener, client.address(), user).cloned()
     }
 
     fn route(&self, application: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, Reply> {
-        let routed = self.live.get().route(application, sender);
+        let snapshot = self.live.get();
+        let routed =
+            snapshot.may_send(application, sender).and_then(|()| snapshot.route(application, sender));
         routed.map_err(|sentence| Reply::new(550, EnhancedCode(5, 7, 1), sentence))
     }
 

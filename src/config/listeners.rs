@@ -7,7 +7,10 @@ use super::{
     tls,
     tree::{Entry, Value},
 };
-use crate::account::ApplicationId;
+use crate::{
+    account::{ApplicationId, SenderPattern},
+    smtp::Authentication,
+};
 use ipnet::IpNet;
 use std::{
     collections::BTreeMap,
@@ -35,9 +38,39 @@ pub(super) fn applications(root: &Tree, reader: &mut Reader) -> Vec<Application>
             seen.push((*net, id.clone(), reader.locate(&entry.place)));
         }
         let clients = clients.into_iter().map(|(_, net)| net).collect();
-        applications.push(Application { id: ApplicationId::new(id), clients });
+        let allowed_senders = entry.table().and_then(|table| table.get("allowed_senders"));
+        let allowed_senders = allowed_senders.map(|entry| senders(entry, reader));
+        applications.push(Application { id: ApplicationId::new(id), clients, allowed_senders });
     }
     applications
+}
+
+/// `allowed_senders`, which name somebody.
+fn senders(entry: &Entry, reader: &mut Reader) -> Vec<SenderPattern> {
+    let found = texts(Some(entry));
+    if found.is_empty() {
+        let help = "leave `allowed_senders` out where the application may send as anybody";
+        reader.error(entry, "found no sender, so that it could send nothing".into(), Some(help.into()));
+    }
+    let mut patterns = Vec::new();
+    for (entry, text) in found {
+        // An address literal names a host, and nobody sends as all of a host.
+        match SenderPattern::parse(text).ok().filter(|_| !text.starts_with("*@[")) {
+            Some(pattern) => patterns.push(pattern),
+            None => {
+                let domain = text.trim_start_matches(['*', '@']);
+                let help = match SenderPattern::parse(&format!("*@{domain}")) {
+                    Ok(pattern) if !text.contains(['[', ' ']) && text.trim_start_matches('@') == domain => {
+                        format!("all of the domain are \"{pattern}\"")
+                    }
+                    _ => "\"user@example.com\", \"*@example.com\" or \"*@*.example.com\"".to_owned(),
+                };
+                let problem = format!("found {}, which is no pattern of senders", entry.value.shown());
+                reader.error(entry, problem, Some(help));
+            }
+        }
+    }
+    patterns
 }
 
 /// The application that `entry` names, if there is one.
@@ -75,14 +108,16 @@ pub(super) fn listeners(
         }
         None => {
             let address = ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 25)));
-            let tls = ListenerTls::default();
-            return vec![Arc::new(ListenerSettings { address, clients: None, application: None, tls })];
+            let (tls, authentication) = (ListenerTls::None, Authentication::None);
+            let listener =
+                ListenerSettings { address, clients: None, application: None, tls, authentication };
+            return vec![Arc::new(listener)];
         }
     };
     let mut listeners: Vec<Arc<ListenerSettings>> = Vec::new();
     for item in items {
         let Some(table) = item.table() else { continue };
-        let Some(listener) = listener(item, table, applications, reader) else { continue };
+        let Some(listener) = listener(item, table, root, applications, reader) else { continue };
         let port_is_chosen = !matches!(listener.address, ListenAddress::Tcp(address) if address.port() == 0);
         if port_is_chosen && listeners.iter().any(|other| other.address == listener.address) {
             reader.error(
@@ -99,13 +134,12 @@ pub(super) fn listeners(
 fn listener(
     item: &Entry,
     table: &Tree,
+    root: &Tree,
     applications: &[Application],
     reader: &mut Reader,
 ) -> Option<ListenerSettings> {
     let tls = tls::listener_tls(item, table, reader);
-    if let Some(entry) = table.get("authentication") {
-        reader.supported_word(entry, &["none", "optional", "required", "ignore"], 1);
-    }
+    let authentication = table.get("authentication").map(|entry| authentication(entry, root, reader));
     let application = application(table.get("application"), applications, reader);
     let clients = clients(table.get("clients"), reader);
     let Some(entry) = table.get("address") else {
@@ -131,7 +165,43 @@ fn listener(
         }
         _ => {}
     }
-    Some(ListenerSettings { address, clients, application, tls })
+    let authentication = authentication.unwrap_or_default();
+    let listener = ListenerSettings { address, clients, application, tls, authentication };
+    if let Some(entry) = table.get("authentication") {
+        check_logins(entry, &listener, reader);
+    }
+    Some(listener)
+}
+
+fn authentication(entry: &Entry, root: &Tree, reader: &mut Reader) -> Authentication {
+    let authentication = match reader.word(entry, &["none", "optional", "required", "ignore"]) {
+        Some(1) => Authentication::Optional,
+        Some(2) => Authentication::Required,
+        Some(3) => Authentication::Ignore,
+        _ => Authentication::None,
+    };
+    if authentication.asks() && !root.contains_key("user") {
+        let help = "add a table `[user.NAME]` with a `password`; for devices that insist on a login there is \"ignore\"";
+        reader.error(entry, "there is no user who could log in".into(), Some(help.into()));
+    }
+    authentication
+}
+
+/// Logins that would never be taken: passwords do not travel in the clear.
+fn check_logins(entry: &Entry, listener: &ListenerSettings, reader: &mut Reader) {
+    let ListenAddress::Tcp(address) = &listener.address else { return };
+    let readable = matches!(listener.tls, ListenerTls::None) && !address.ip().is_loopback();
+    if !readable || !listener.authentication.asks() {
+        return;
+    }
+    let said =
+        format!("from beyond this host no login is taken at {address}, since it would come in the clear");
+    if listener.authentication == Authentication::Required {
+        let help = "set `tls` with a certificate; for devices that insist on a login there is \"ignore\"";
+        reader.error(entry, said, Some(help.into()));
+    } else {
+        reader.warn(entry, &said);
+    }
 }
 
 /// `clients`, which name somebody where they are there.

@@ -26,6 +26,7 @@ mod source;
 mod tls;
 mod tree;
 mod units;
+mod users;
 
 pub use application::application_of;
 pub use diagnostics::{ConfigError, ConfigErrors};

@@ -2,8 +2,9 @@
 
 use super::ListenerTls;
 use crate::{
-    account::{Account, ApplicationId},
-    mail::Mailbox,
+    account::{Account, ApplicationId, SenderPattern, Users},
+    mail::{Mailbox, ReversePath},
+    smtp::Authentication,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
@@ -24,6 +25,8 @@ pub struct Config {
     pub listeners: Vec<Arc<ListenerSettings>>,
     /// Applications by id, in the order of their ids.
     pub applications: Vec<Application>,
+    /// Local users, in the order of their ids.
+    pub users: Arc<Users>,
     /// All accounts, inactive ones too, in the order of their ids.
     pub accounts: Vec<Account>,
     /// `[queue]`.
@@ -75,6 +78,8 @@ pub struct ListenerSettings {
     pub application: Option<ApplicationId>,
     /// How it is secured.
     pub tls: ListenerTls,
+    /// Whether its clients log in.
+    pub authentication: Authentication,
 }
 
 impl ListenerSettings {
@@ -91,15 +96,21 @@ impl ListenerSettings {
 }
 
 impl ListenerSettings {
-    /// How it is secured, in a few words: `STARTTLS offered`.
+    /// How it is secured and whom it believes, in a few words: `STARTTLS offered, AUTH required`.
     pub fn in_words(&self) -> String {
-        match self.tls {
+        let tls = match self.tls {
             ListenerTls::None => "no TLS",
             ListenerTls::Offered(_) => "STARTTLS offered",
             ListenerTls::Required(_) => "STARTTLS demanded",
             ListenerTls::Implicit(_) => "TLS from the first octet",
-        }
-        .to_owned()
+        };
+        let authentication = match self.authentication {
+            Authentication::None => "no AUTH",
+            Authentication::Optional => "AUTH optional",
+            Authentication::Required => "AUTH required",
+            Authentication::Ignore => "any login accepted and none looked at",
+        };
+        format!("{tls}, {authentication}")
     }
 }
 
@@ -116,6 +127,18 @@ pub struct Application {
     pub id: ApplicationId,
     /// Connections from here belong to it, whichever the listener. The longest prefix wins.
     pub clients: Vec<IpNet>,
+    /// Whom it may send as; `None` is no restriction, and never an empty list. The null reverse-path is nobody's, and
+    /// always allowed: vacation notices and reports come with it.
+    pub allowed_senders: Option<Vec<SenderPattern>>,
+}
+
+impl Application {
+    /// Why it may not send as `sender`, a sentence for `550 5.7.1`; `None` where it may.
+    pub fn refusal(&self, sender: &ReversePath) -> Option<String> {
+        let (Some(allowed), Some(mailbox)) = (&self.allowed_senders, sender.mailbox()) else { return None };
+        let covered = allowed.iter().any(|pattern| pattern.covers(mailbox));
+        (!covered).then(|| format!("the application {} may not send as {mailbox}", self.id))
+    }
 }
 
 /// Who is notified of a failure (RFC 3464).

@@ -44,6 +44,16 @@ impl ListenerTls {
         }
     }
 
+    /// The mode as the configuration writes it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Offered(_) => "starttls",
+            Self::Required(_) => "required",
+            Self::Implicit(_) => "implicit",
+        }
+    }
+
     /// The certificate and its key, where there is TLS at all.
     pub fn server(&self) -> Option<&ServerTls> {
         match self {

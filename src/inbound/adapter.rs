@@ -46,9 +46,11 @@ impl<G: Gate> Action<Heard> for Answer<G> {
     {
         if let Some(conversation) = state.get_mut::<Conversation<G>>() {
             let (reply, next) = conversation.answer(heard.0);
-            say(&mut state.session, &reply);
+            if let Some(reply) = reply {
+                say(&mut state.session, &reply);
+            }
             match next {
-                Next::Command => {}
+                Next::Command | Next::Verify => {}
                 Next::Data => state.session.mode = Some(SmtpSession::DATA_MODE),
                 Next::StartTls => state.session.say(DriverControl::StartTls),
                 Next::Close | Next::Abandon => state.session.say(DriverControl::Shutdown),
@@ -84,6 +86,12 @@ impl<G: Gate> Talk<G> {
 
     /// Answers a line without its end; replies are appended to `out`.
     pub(super) async fn hear(&mut self, line: &[u8], out: &mut Vec<u8>) -> Next {
+        // Half of a login is no command, and is kept out of samotop's buffers.
+        if let Some(conversation) = self.conversation().filter(|c| c.awaits_response()) {
+            let (reply, next) = conversation.respond(line);
+            reply.iter().for_each(|reply| reply.write_to(out));
+            return next;
+        }
         self.context.session.input.clear();
         self.context.session.input.extend_from_slice(line);
         // Our parser takes every input: there is nothing here that could fail.
@@ -94,8 +102,9 @@ impl<G: Gate> Talk<G> {
     /// Answers what never became a line.
     pub(super) fn complain(&mut self, complaint: Reply, out: &mut Vec<u8>) -> Next {
         let Some(conversation) = self.conversation() else { return Next::Abandon };
+        conversation.forget_login();
         let (reply, next) = conversation.answer(Err(complaint));
-        reply.write_to(out);
+        reply.iter().for_each(|reply| reply.write_to(out));
         next
     }
 
@@ -116,9 +125,11 @@ impl<G: Gate> Talk<G> {
         if self.context.session.mode.take().is_some() {
             next = Next::Data;
         }
-        if next == Next::Close && self.context.get() == Some(&Next::Abandon) {
-            next = Next::Abandon;
+        // samotop has no words for these.
+        match (next, self.context.get()) {
+            (Next::Close, Some(Next::Abandon)) => Next::Abandon,
+            (Next::Command, Some(Next::Verify)) => Next::Verify,
+            _ => next,
         }
-        next
     }
 }

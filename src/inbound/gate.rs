@@ -2,7 +2,7 @@
 
 use super::Client;
 use crate::{
-    account::{AccountId, ApplicationId},
+    account::{AccountId, ApplicationId, Users},
     config::{Limits, ListenerSettings},
     mail::{QueueId, Reply, ReversePath},
     queue::{CommitError, Commitment, Intake, Receipt},
@@ -24,10 +24,15 @@ pub trait Gate: Send + Sync + 'static {
     /// What holds on the listener with this index in the configuration.
     fn listener(&self, index: usize) -> Option<Arc<ListenerSettings>>;
 
-    /// The application that connections of `client` to the listener with this index belong to.
-    fn application(&self, listener: usize, client: Client) -> Option<ApplicationId>;
+    /// Who may log in.
+    fn users(&self) -> Arc<Users>;
 
-    /// The account that a sender maps to, or the refusal (550 5.7.1 naming the domain).
+    /// The application that connections of `client` to the listener with this index belong to, with the local user, by
+    /// id, who has logged in.
+    fn application(&self, listener: usize, client: Client, user: Option<&str>) -> Option<ApplicationId>;
+
+    /// The account that a sender maps to, or the refusal: 550 5.7.1 naming the domain, or the sender that the application
+    /// may not send as.
     fn route(&self, application: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, Reply>;
 
     /// Whether the queue can take a message of `size` octets, or of unknown size.

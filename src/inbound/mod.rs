@@ -1,6 +1,7 @@
 //! Mail in: listeners and sessions (steps 1 to 9 of a message's path).
 
 mod adapter;
+mod auth;
 mod client;
 mod conversation;
 mod gate;

@@ -4,6 +4,7 @@
 use super::{
     Gate, Peer,
     adapter::Talk,
+    auth,
     conversation::Next,
     input::Input,
     receive::{Origin, Reception},
@@ -21,7 +22,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -221,9 +222,32 @@ where
                     Next::Command => return Ok(self.close_with(&replies::shutting_down())),
                     next => return Ok(next),
                 },
+                Next::Verify => match self.verify().await? {
+                    Next::Command => {}
+                    next => return Ok(next),
+                },
                 Next::StartTls | Next::Close | Next::Abandon => return Ok(next),
             }
         }
+    }
+
+    /// Holds a login against the local users, and answers it, a wrong one after a while.
+    async fn verify(&mut self) -> Result<Next, End> {
+        self.flush().await?;
+        let made = Instant::now();
+        let Some(credentials) = self.talk.conversation().and_then(|c| c.take_credentials()) else {
+            return Ok(Next::Abandon);
+        };
+        let verdict = auth::verify(self.gate.users(), credentials).await;
+        let Some(conversation) = self.talk.conversation() else { return Ok(Next::Abandon) };
+        let (reply, next, wait) = conversation.settle_login(verdict);
+        tokio::select! {
+            biased;
+            () = sleep_until(made + wait) => {}
+            () = self.shutdown.cancelled() => return Ok(self.close_with(&replies::shutting_down())),
+        }
+        reply.iter().for_each(|reply| self.say(reply));
+        Ok(next)
     }
 
     /// Takes content up to the end of data, and answers it.

@@ -1,5 +1,6 @@
 //! The server's half of SMTP as octets and decisions (RFC 5321). Pure: no I/O, no clock.
 
+pub mod auth;
 pub mod command;
 pub mod data;
 pub mod limits;
@@ -11,5 +12,5 @@ pub mod transaction;
 pub use command::Command;
 pub use data::{DataDecoder, Progress};
 pub use line::{LineSplitter, Split};
-pub use standing::{Encryption, Standing};
+pub use standing::{Authentication, Encryption, Standing};
 pub use transaction::{MailTransaction, Sender};
