@@ -485,6 +485,7 @@ fn the_reference_and_the_examples_are_valid() {
             let text = &text.replace("/usr/local/bin/page-me", "/bin/sh");
             let directory =
                 Files::new(&[("waxseal.toml", text), ("corp-ca.pem", CA), ("secrets/support", "x\n")]);
+            tls::Certificate::write(directory.0.path(), "relay");
             let credentials = directory.0.path().join("secrets").display().to_string();
             let variables = [("SUPPORT_SECRET", "x"), ("CREDENTIALS_DIRECTORY", credentials.as_str())];
             if let Err(errors) = directory.explained(&variables) {

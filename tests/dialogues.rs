@@ -13,7 +13,7 @@
 //! local user `printer` with the password `ink`; in base64 `cHJpbnRlcg==` and `aW5r`, and for PLAIN `AHByaW50ZXIAaW5r`.
 
 // A test that fails is to say so at once.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "support/tls.rs"]
 mod tls;

@@ -1,14 +1,14 @@
 //! One connection, from the greeting to its close (steps 2 to 9 of the path). TLS that begins in its midst begins a
 //! new session: nothing that was said before is known to it (RFC 3207 §4.2).
 
+mod security;
+
 use super::{
     Gate, Peer,
     adapter::Talk,
-    auth,
     conversation::Next,
     input::Input,
     receive::{Origin, Reception},
-    tls::{self, NoTls},
 };
 use crate::{
     failpoint::{self, Point},
@@ -22,15 +22,13 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 /// Replies are held back while commands wait to be answered (RFC 2920 §3.2), up to so many octets.
 const HELD_REPLIES: usize = 8 * 1024;
-/// How long a TLS handshake may take, all of it.
-const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long content may still come after a shutdown has begun.
 const DATA_GRACE: Duration = Duration::from_secs(5);
 /// How long, and for how many octets, the client's own close is awaited, so that a reset does not overtake the
@@ -113,47 +111,6 @@ where
         self.say(&Reply::bare(220, format!("{} ESMTP waxseal", self.gate.hostname())));
     }
 
-    /// Does the handshake and serves the client under TLS, in a session of its own: this one ends here with all that
-    /// it knows. What came behind STARTTLS already is the beginning of the handshake, or an attack.
-    async fn go_under_tls(mut self, greet: bool) -> End {
-        let deadline = Instant::now() + self.gate.limits().command_timeout.min(HANDSHAKE);
-        while self.input.octets().is_empty() {
-            match self.await_command(deadline).await {
-                Waited::Input => {}
-                Waited::Gone => return End::Gone,
-                Waited::TimedOut => return without_tls(&self.peer, &NoTls::TimedOut),
-                Waited::Shutdown => return End::Abandoned,
-            }
-        }
-        if !is_tls_handshake(self.input.octets()) {
-            // Whoever talks in the clear can read the answer; whoever waits for a handshake fails at it.
-            let reply = replies::tls_expected();
-            if let Some(conversation) = self.talk.conversation() {
-                conversation.note_rejection("plaintext", &reply);
-            }
-            let next = self.close_with(&reply);
-            return self.close(next).await;
-        }
-        let Self { stream, gate, peer, shutdown, talk, input, out } = self;
-        drop((talk, out));
-        let Some(server) = peer.settings.tls.server() else { return End::Abandoned };
-        let handshake = timeout_at(deadline, tls::accept(stream, input, server));
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return End::Abandoned,
-            accepted = handshake => accepted.unwrap_or(Err(NoTls::TimedOut)),
-        };
-        let (stream, cipher) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => return without_tls(&peer, &error),
-        };
-        let mut session = Session::new(stream, gate, peer, shutdown, Some(cipher));
-        if greet {
-            session.greet();
-        }
-        session.run().await
-    }
-
     async fn run(&mut self) -> End {
         match self.commands().await {
             Ok(next) => self.close(next).await,
@@ -229,25 +186,6 @@ where
                 Next::StartTls | Next::Close | Next::Abandon => return Ok(next),
             }
         }
-    }
-
-    /// Holds a login against the local users, and answers it, a wrong one after a while.
-    async fn verify(&mut self) -> Result<Next, End> {
-        self.flush().await?;
-        let made = Instant::now();
-        let Some(credentials) = self.talk.conversation().and_then(|c| c.take_credentials()) else {
-            return Ok(Next::Abandon);
-        };
-        let verdict = auth::verify(self.gate.users(), credentials).await;
-        let Some(conversation) = self.talk.conversation() else { return Ok(Next::Abandon) };
-        let (reply, next, wait) = conversation.settle_login(verdict);
-        tokio::select! {
-            biased;
-            () = sleep_until(made + wait) => {}
-            () = self.shutdown.cancelled() => return Ok(self.close_with(&replies::shutting_down())),
-        }
-        reply.iter().for_each(|reply| self.say(reply));
-        Ok(next)
     }
 
     /// Takes content up to the end of data, and answers it.
@@ -383,12 +321,6 @@ where
         // Late or not, the connection ends here.
         let _ = timeout(LINGER.0, drain).await;
     }
-}
-
-fn without_tls(peer: &Peer, error: &NoTls) -> End {
-    info!(target: "waxseal::inbound", client = %peer.client, listener = %peer.listener_name, %error,
-        "TLS handshake failed");
-    End::Abandoned
 }
 
 fn waited(read: Result<std::io::Result<usize>, tokio::time::error::Elapsed>) -> Waited {
