@@ -1,0 +1,453 @@
+#!/usr/bin/env python3
+"""What Postfix, Exim and waxseal answer to the octets of tests/dialogues; see README.md beside this file.
+
+Standard library only. Everything runs on loopback and ends by itself.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import mta
+import table
+from base import ROOT, Failure, Process, ensure, free_port, wait_until
+from certificates import Authority
+from player import play
+from script import escape, scripts
+from sink import Sink
+
+KEPT = os.path.join(ROOT, "tests", "interop", "references.json")
+TOTAL = 170  # seconds for everything
+AT_ONCE = 12  # scripts under way at a time, with each server
+ARRIVAL = 12  # seconds that what was taken may need to the sink
+NAME = "relay.test"  # the host name that the scripts' own gate has
+SIZE, RECIPIENTS = 400_000, 2  # and its limits
+
+
+def greets(port):
+    def look():
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5) as one:
+                return one.recv(3) == b"220"
+        except OSError:
+            return False
+    return look
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The servers, as much alike as they can be: relay for loopback, the scripts' limits, everything goes to a sink
+
+
+class Postfix:
+    """Debian's defaults."""
+
+    name = "postfix"
+    settings = {}
+
+    def __init__(self, directory, authority):
+        self.sink, self.port = Sink(), free_port()
+        certificate, key = authority.paths
+        self.server = mta.Postfix(os.path.join(directory, self.name), self.port, {
+            "myhostname": NAME,
+            "mydestination": "",
+            "mynetworks": "127.0.0.0/8",
+            "relayhost": f"[127.0.0.1]:{self.sink.port}",
+            "message_size_limit": str(SIZE),
+            "smtpd_recipient_limit": str(RECIPIENTS),
+            "smtpd_tls_cert_file": certificate,
+            "smtpd_tls_key_file": key,
+        } | self.settings)
+        self.server.up(greets(self.port))
+
+    def about(self):
+        names = ["smtpd_forbid_bare_newline", "smtpd_forbid_unauth_pipelining", "smtpd_hard_error_limit",
+                 "smtpd_forbidden_commands", "strict_rfc821_envelopes", "smtputf8_enable", "line_length_limit",
+                 "smtpd_relay_restrictions", "message_size_limit", "smtpd_recipient_limit"]
+        return {"version": mta.version("postfix"), "settings": {name: self.server.value(name) for name in names}}
+
+    def port_for(self, _):
+        return self.port
+
+    def stop(self):
+        self.server.stop()
+        self.sink.close()
+
+    def log(self):
+        return self.server.log()
+
+
+class HardenedPostfix(Postfix):
+    """With what its makers brought back to 3.7 against smuggling. Loopback is exempt unless that is said too."""
+
+    name = "postfix-hardened"
+    settings = {
+        "smtpd_forbid_bare_newline": "normalize",
+        "smtpd_forbid_bare_newline_exclusions": "",
+        "smtpd_forbid_unauth_pipelining": "yes",
+    }
+
+    def about(self):
+        return {"version": mta.version("postfix"), "settings": self.settings}
+
+
+class Exim:
+    """Debian's configuration for a smarthost."""
+
+    name = "exim"
+
+    def __init__(self, directory, authority):
+        self.sink, self.port = Sink(), free_port()
+        certificate, key = authority.paths
+        self.server = mta.Exim(os.path.join(directory, self.name), self.port, f"127.0.0.1::{self.sink.port}", {
+            "MAIN_HARDCODE_PRIMARY_HOSTNAME": NAME,
+            "MAIN_QUALIFY_DOMAIN": NAME,
+            "MESSAGE_SIZE_LIMIT": str(SIZE),
+            "MAIN_TLS_ENABLE": "yes",
+            "MAIN_TLS_CERTIFICATE": certificate,
+            "MAIN_TLS_PRIVATEKEY": key,
+        }, main=f"recipients_max = {RECIPIENTS}\n")
+        self.server.up(greets(self.port))
+
+    def about(self):
+        names = ["smtp_enforce_sync", "smtp_max_synprot_errors", "smtp_max_unknown_commands", "helo_allow_chars",
+                 "allow_utf8_domains", "smtputf8_advertise_hosts", "chunking_advertise_hosts", "pipelining_advertise_hosts",
+                 "dsn_advertise_hosts", "received_headers_max", "header_maxsize", "message_size_limit", "recipients_max"]
+        settings = dict(re.split(r" *= *", self.server.value(name), maxsplit=1) if "=" in self.server.value(name)
+                        else (name, "no" if self.server.value(name).startswith("no_") else "yes") for name in names)
+        return {"version": mta.version("exim"), "settings": settings}
+
+    def port_for(self, _):
+        return self.port
+
+    def stop(self):
+        self.server.stop()
+        self.sink.close()
+
+    def log(self):
+        return self.server.log()
+
+
+class Waxseal:
+    """One account for example.com, as the scripts' gate has it. Mail with a null reverse-path has no domain to be
+    routed by, so it goes to a listener whose application has a default account."""
+
+    name = "waxseal"
+
+    def __init__(self, directory, authority, binary):
+        self.sink, self.ports = Sink(), (free_port(), free_port())
+        self.directory = os.path.join(directory, self.name)
+        os.makedirs(self.directory)
+        account = ['type = "basic"', 'address = "127.0.0.1"', f"port = {self.sink.port}", 'security = "none"',
+                   "use_authentication = false"]
+        lines = [
+            f'hostname = "{NAME}"', f'state_dir = "{self.directory}/state"',
+            "[[listener]]", f'address = "127.0.0.1:{self.ports[0]}"',
+            "[[listener]]", f'address = "127.0.0.1:{self.ports[1]}"', 'application = "any"',
+            "[application.any]",
+            "[account.main]", *account, 'domain = "example.com"',
+            "[account.any]", *account, "default = true", 'application = "any"',
+            "[limits]", f'message_size = "{SIZE}B"', f"recipients = {RECIPIENTS}",
+            "[admin]", 'address = "off"',
+        ]
+        config = os.path.join(self.directory, "waxseal.toml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        self.log_path = os.path.join(self.directory, "log")
+        with open(self.log_path, "wb") as log:
+            self.process = Process([binary, "--config", config, "serve"], stdin=subprocess.DEVNULL, stderr=log)
+        wait_until("waxseal greets", lambda: self.alive() and all(greets(port)() for port in self.ports))
+
+    def alive(self):
+        ensure(self.process.child.poll() is None, "waxseal ended: " + self.log()[-2000:])
+        return True
+
+    def about(self):
+        return {}
+
+    def port_for(self, script):
+        return self.ports[1 if re.search(rb"(?i)FROM: *<>", script.sent) else 0]
+
+    def stop(self):
+        self.process.stop()
+        self.sink.close()
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# What is kept: everything but what differs from run to run
+
+ID = re.compile(r"queued as (\w+)|\bid=([\w-]+)")
+VOLATILE = [
+    (ID, lambda match: match[0].replace(match[1] or match[2], "ID")),
+    (re.compile(r"\w{3}, \d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"), "NOW"),
+    (re.compile(r"\b127\.0\.0\.1:\d+|\[127\.0\.0\.1\]:\d+"), "127.0.0.1:PORT"),
+]
+
+
+def steady(text):
+    for pattern, put in VOLATILE:
+        text = pattern.sub(put, text)
+    return text
+
+
+def kept_reply(lines):
+    """The first line stands for a reply of several."""
+    first = steady(lines[0])
+    return first if len(lines) == 1 else f"{first} (and {len(lines) - 1} lines more)"
+
+
+def without_additions(content):
+    """Content less the trace field that the server put first; what it adds besides is made steady."""
+    content = re.sub(rb"\AReceived: [^\n]*\n(?:[ \t][^\n]*\n)*", b"", content)
+    head, blank, body = content.partition(b"\r\n\r\n")
+    head = re.sub(rb"(?im)^(Date: )\w{3}, +\d{1,2} \w{3} \d{4} [^\r]*", rb"\1NOW", head)
+    head = re.sub(rb"<[^<>@\r\n]*@relay\.test>", b"<ID@relay.test>", head)
+    return head + blank + body
+
+
+def kept_content(octets):
+    text = escape(without_additions(octets))
+    if len(text) <= 400:
+        return text
+    return f"{text[:300]}… {len(octets_digest(octets)[0])} octets, sha256 {octets_digest(octets)[1]}"
+
+
+def octets_digest(octets):
+    rest = without_additions(octets)
+    return rest, hashlib.sha256(rest).hexdigest()[:16]
+
+
+def kept_path(line):
+    """What of a MAIL or RCPT line is worth telling: all but what the server says of the message's size."""
+    return re.sub(r"(.)\1{16,}", lambda run: f"\\*{len(run[0])}{{{run[1]}}}", re.sub(r" (SIZE=\d+|BODY=\w+)", "", line))
+
+
+def message_id(message):
+    """The server's id for a message, out of the trace field that it put first."""
+    trace = re.match(rb"Received: [^\n]*\n(?:[ \t][^\n]*\n)*", message[2])
+    match = trace and re.search(rb"\bid ([\w-]+)", trace[0])
+    return match and match[1].decode()
+
+
+def gathered(server, played):
+    """The messages that came of one script: those whose id was named in a reply."""
+    ids = [match[1] or match[2] for _, replies in played.steps for reply in replies
+           if (match := ID.search(reply[-1])) and reply[-1].startswith("250")]
+    end = time.monotonic() + ARRIVAL
+    messages = []
+    for one in ids:
+        found, bounced = None, False
+        while not found and not bounced and time.monotonic() < end:
+            for message in list(server.sink.messages):
+                if message_id(message) == one:
+                    found = message
+                elif message[0].startswith("MAIL FROM:<>") and one.encode() in message[2]:
+                    bounced = True
+            time.sleep(0 if found or bounced else 0.05)
+        if not found:
+            messages.append({"kept": "bounced" if bounced else "not passed on"})
+            continue
+        mail, rcpts, content = found
+        messages.append({"mail": kept_path(mail), "rcpt": [kept_path(rcpt) for rcpt in rcpts],
+                         "content": kept_content(content)})
+    return messages
+
+
+def record(server, script):
+    played = play(script, server.port_for(script))
+    return {
+        "dialogue": [[name, [kept_reply(reply) for reply in replies]] for name, replies in played.steps],
+        "ended": played.ended,
+        "messages": gathered(server, played),
+    }
+
+
+def sent_digest(script):
+    return hashlib.sha256(script.sent).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# waxseal against its own scripts
+
+
+def unlike_script(script, recorded):
+    """Where the daemon does not do what the script says, in a sentence, or None."""
+    if "apart" in script.head:
+        return None
+    wanted = [reply[-1][:3] for reply in script.whole_replies()]
+    said = [reply[:3] for _, replies in recorded["dialogue"] for reply in replies]
+    if said != wanted:
+        return f"the daemon says {' '.join(said)}, the script {' '.join(wanted)}"
+    contents = [message.get("content") for message in recorded["messages"]]
+    expected = [kept_content(b"Received: x\r\n" + re.sub(rb"<0000000000007@", b"<ID@", content))
+                for content in script.contents]
+    if contents != expected:
+        return f"the daemon passes on {contents}, the script has {expected}"
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def play_all(servers, chosen):
+    """Script by script what each server does."""
+    jobs = {}
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE * len(servers)) as pool:
+        # Those that take longest go first.
+        for script in sorted(chosen, key=lambda script: -script.sent.count(b"\n")):
+            for server in servers:
+                jobs[script.name, server.name] = pool.submit(record, server, script)
+        done = {key: job.result() for key, job in jobs.items()}
+    found = {}
+    for script in chosen:
+        of = {server.name: done[script.name, server.name] for server in servers}
+        if of.get(HardenedPostfix.name) == of.get(Postfix.name):
+            of.pop(HardenedPostfix.name, None)
+        found[script.name] = {"sent": sent_digest(script)} | of
+    return found
+
+
+def of(recorded, server):
+    """What a server did with a script; hardened, Postfix is in the file only where that makes a difference."""
+    return recorded.get(server) or (recorded.get(Postfix.name) if server == HardenedPostfix.name else None)
+
+
+def differences(kept, found, server):
+    """What of the committed file is no longer true."""
+    for name, now in found.items():
+        before = kept["scripts"].get(name)
+        if before is None:
+            yield f"{name}: not in the file"
+        elif before["sent"] != now["sent"]:
+            yield f"{name}: the script has changed since"
+        elif (was := of(before, server)) != (does := of(now, server)):
+            yield f"{name}: {server} now does otherwise\n" + indented(was, does)
+    yield from (f"{name}: there is no such script" for name in sorted(set(kept["scripts"]) - set(found)))
+
+
+def indented(before, now):
+    def lines(value):
+        if value is None:
+            return []
+        rows = [f"{name}: {' | '.join(replies) or '(nothing)'}" for name, replies in value["dialogue"]]
+        return rows + [f"connection: {value['ended']}"] + [json.dumps(message) for message in value["messages"]]
+    import difflib
+    return "\n".join("    " + line for line in difflib.unified_diff(lines(before), lines(now), "kept", "now", lineterm="",
+                                                                    n=1))
+
+
+def written(value, depth=0):
+    """JSON with a line a step, so that a change of the file can be read."""
+    one_line = json.dumps(value, ensure_ascii=False)
+    # A step is a list that begins with its name; so are the recipients of a message.
+    if not isinstance(value, (dict, list)) or not value or (isinstance(value, list) and isinstance(value[0], str)):
+        return one_line
+    indent = "\n" + " " * (depth + 1)
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {written(part, depth + 1)}" for key, part in value.items()]
+        return "{" + indent + ("," + indent).join(parts) + "\n" + " " * depth + "}"
+    return "[" + indent + ("," + indent).join(written(part, depth + 1) for part in value) + "\n" + " " * depth + "]"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="what Postfix, Exim and waxseal answer to the dialogue scripts")
+    parser.add_argument("--binary", default=os.path.join(ROOT, "target/debug/waxseal"))
+    parser.add_argument("--check", action="store_true", help="fail where the committed files are no longer true")
+    parser.add_argument("--write", action="store_true", help="write references.json and the tables of docs/smtp.md")
+    parser.add_argument("--require", action="store_true", help="a server that cannot be run is a failure")
+    parser.add_argument("--keep", action="store_true", help="leave the servers' directories, logs included")
+    parser.add_argument("script", nargs="*", help="these alone, printed")
+    arguments = parser.parse_args()
+    binary = os.path.abspath(arguments.binary)
+    if not os.access(binary, os.X_OK):
+        sys.exit(f"{binary} is not there; run `cargo build --bins` first")
+    if arguments.script and (arguments.check or arguments.write):
+        sys.exit("--check and --write take all scripts")
+
+    def too_late(*_):
+        raise SystemExit(f"not finished within {TOTAL} s")
+
+    signal.signal(signal.SIGALRM, too_late)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    signal.alarm(TOTAL)
+    directory = tempfile.mkdtemp(prefix="waxseal-references-")
+    begun, problems, skipped, passed = time.monotonic(), [], [], 0
+    servers = []
+    try:
+        chosen = scripts(arguments.script)
+        authority = Authority(os.path.join(directory, "tls"))
+        for kind, package in ((Postfix, "postfix"), (HardenedPostfix, "postfix"), (Exim, "exim")):
+            if why := mta.missing(package):
+                skipped.append(kind.name)
+                print(f"   {kind.name}: SKIPPED, {why}", flush=True)
+            else:
+                servers.append(kind(directory, authority))
+        servers.append(Waxseal(directory, authority, binary))
+        found = play_all(servers, chosen)
+        about = {server.name: server.about() for server in servers}
+        servers[-1].alive()
+        for script in chosen:
+            if unlike := unlike_script(script, found[script.name]["waxseal"]):
+                problems.append(f"{script.name}: {unlike}")
+            else:
+                passed += 1
+        if arguments.script:
+            print(written(found))
+        kept = {"servers": {}, "scripts": {}}
+        if os.path.exists(KEPT):
+            with open(KEPT, encoding="utf-8") as file:
+                kept = json.load(file)
+        if arguments.write:
+            ensure(not skipped, "the file is not written while a server is missing")
+            kept = {"servers": about, "scripts": found}
+            with open(KEPT, "w", encoding="utf-8") as file:
+                file.write(written(kept) + "\n")
+            table.write(chosen, kept)
+        if arguments.check:
+            for server in servers:
+                stale = list(differences(kept, found, server.name))
+                problems += stale
+                passed += len(chosen) - len(stale)
+                if kept["servers"].get(server.name) != about[server.name]:
+                    print(f"   {server.name}: recorded with {kept['servers'].get(server.name)}, this is "
+                          f"{about[server.name]}")
+            if table.is_stale(chosen, kept):
+                problems.append("docs/smtp.md: its tables are not what the scripts and references.json make them")
+    except (Failure, OSError, subprocess.SubprocessError, KeyError) as problem:
+        problems.append(f"{type(problem).__name__}: {problem}")
+    finally:
+        signal.alarm(0)
+        if arguments.keep:
+            for server in servers:
+                print(f"   {server.name}: {server.log()[-3000:]}")
+        for server in servers:
+            server.stop()
+        Process.stop_all()
+        if arguments.keep:
+            print(f"directories: {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    for problem in dict.fromkeys(problems):
+        print(f"FAIL  {problem}")
+    if skipped:
+        print(f"\nSKIPPED, NOT TO BE HAD: {', '.join(skipped)}")
+    print(f"\n{passed} passed, {len(problems)} failed, {len(skipped)} skipped")
+    print(f"in {time.monotonic() - begun:.0f} s")
+    return 1 if problems or (arguments.require and skipped) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
