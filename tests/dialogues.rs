@@ -19,6 +19,7 @@
 //! | `rfc` | number and sections, such as `5321 §4.1.1.2, 3461 §4` |
 //! | `why` | why we answer so, and why it differs from what others do |
 //! | `sent` | optional; how `references.py` sends it: `in steps` (the default: a line, its reply, the next line; content whole) or `at once` (all of it before the greeting has come) |
+//! | `listener` | optional; what the listener is like, where it is not the plain one |
 //! | `apart` | optional; what this test's gate does that the real daemon cannot be made to do in that tool: the daemon's answers are not held against the `S:` lines there |
 
 // A test that fails is to say so at once.
@@ -297,10 +298,11 @@ async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
 #[test]
 fn every_dialogue_says_what_it_is_about() {
     const MUST: [&str; 5] = ["what", "kind", "who", "rfc", "why"];
-    const MAY: [(&str, Option<&[&str]>); 3] = [
+    const MAY: [(&str, Option<&[&str]>); 4] = [
         ("kind", Some(&["ordinary", "tolerance", "limit", "attack"])),
         ("sent", Some(&["in steps", "at once"])),
         ("apart", None),
+        ("listener", None),
     ];
     for path in scripts() {
         let (name, head) = (path.display(), read(&path).head);

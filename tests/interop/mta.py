@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Debian's Postfix and Exim, unpacked beside each other and run without touching the system.
 
-Installed, each would drive the other out. `python3 tests/interop/mta.py` fetches both with `apt-get download`, unpacks
+Installed, each would drive the other out (and mailx would bring in one of them). `python3 tests/interop/mta.py` fetches both with `apt-get download`, unpacks
 them below `target/interop`, and sees to the libraries and the users that they need; it wants root. As servers and as
 clients they run as Debian configures them, from directories of their own, on loopback ports.
 """
@@ -18,7 +18,8 @@ import sys
 from base import ROOT, Failure, Process, ensure, environment, wait_until
 
 HOME = os.path.join(ROOT, "target", "interop")
-PACKAGES = {"postfix": ["postfix"], "exim": ["exim4-base", "exim4-config", "exim4-daemon-light"]}
+PACKAGES = {"postfix": ["postfix"], "exim": ["exim4-base", "exim4-config", "exim4-daemon-light"],
+            "bsd-mailx": ["bsd-mailx"]}
 USERS = {"postfix": "postfix", "exim": "Debian-exim"}  # as Debian names them; Exim's is compiled in
 DROP_GROUP = "postdrop"
 
@@ -62,15 +63,20 @@ def fetch(name):
     shutil.rmtree(debs, ignore_errors=True)
     os.makedirs(root)
     os.makedirs(debs)
-    run("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES[name], cwd=debs)
+    download = ("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES[name])
+    try:
+        run(*download, cwd=debs)
+    except Failure:
+        # The lists of packages may be missing, or of yesterday.
+        run("apt-get", "-qq", "update")
+        run(*download, cwd=debs)
     libraries = []
     for deb in sorted(glob.glob(os.path.join(debs, "*.deb"))):
         run("dpkg", "-x", deb, root)
         depends = run("dpkg-deb", "-f", deb, "Depends").strip()
         # The rest of what it depends on is there to set up a system, which is not done here.
         libraries += [one.strip() for one in depends.split(",") if re.match(r"\s*lib", one)]
-        package, number = run("dpkg-deb", "-f", deb, "Package"), run("dpkg-deb", "-f", deb, "Version").split()[-1]
-    ensure("Package" not in package, f"{deb} is no package")
+        number = run("dpkg-deb", "-f", deb, "Version").strip()
     environ = {**environment(), "DEBIAN_FRONTEND": "noninteractive"}
     run("apt-get", "satisfy", "-y", "-qq", "--no-install-recommends", ", ".join(sorted(set(libraries))), env=environ)
     shutil.rmtree(debs)

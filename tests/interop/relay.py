@@ -55,17 +55,23 @@ class Relay:
     def __init__(self, binary, directory):
         self.binary, self.directory = binary, directory
         self.port, self.admin = free_port(), free_port()
+        self.ports = {"plain": self.port}
+        self.listeners = [f'address = "127.0.0.1:{self.port}"']
         self.config = os.path.join(directory, "waxseal.toml")
         self.log_path = os.path.join(directory, "log")
         self.process = None
+
+    def listen(self, mode, *keys):
+        """One listener more, known by `mode`."""
+        self.ports[mode] = free_port()
+        self.listeners.append("\n".join([f'address = "127.0.0.1:{self.ports[mode]}"', *keys]))
 
     def configure(self, accounts):
         """Writes the configuration as a user would; `accounts` maps ids to keys."""
         lines = [
             f'hostname  = "{HOSTNAME}"',
             f'state_dir = "{self.directory}/state"',
-            "[[listener]]",
-            f'address = "127.0.0.1:{self.port}"',
+            *(f"[[listener]]\n{listener}" for listener in self.listeners),
             "[admin]",
             f'address    = "127.0.0.1:{self.admin}"',
             f'public_url = "http://localhost:{self.admin}"',

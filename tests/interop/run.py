@@ -5,7 +5,6 @@ Standard library only. Everything runs on loopback and ends by itself.
 """
 
 import argparse
-import email.utils
 import json
 import os
 import re
@@ -19,7 +18,8 @@ import tempfile
 import threading
 import time
 
-from base import PATIENCE, ROOT, Failure, Process, ensure, environment, free_port, installed, wait_until
+from base import PATIENCE, ROOT, Failure, Process, ensure, free_port, installed, wait_until
+from drivers import BODY, CLIENTS, Job, send_smtplib, send_swaks
 from octets import compare, without_per_run, without_trace
 from recorder import Recorder
 from relay import Relay, Sandbox, opener, redirected
@@ -62,117 +62,9 @@ class Forwarder:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# The message and the clients
-
-BODY_LINES = [
-    b"Latin-1 octets: caf\xe9, na\xefve, \xa3 12, \xff.",
-    b".a line that begins with a dot",
-    b"..and one with two",
-    b". ",
-    b"",
-    b"trailing spaces and a tab:   \t ",
-    b"long: " + b"0123456789" * 89 + b"abcd",  # 900 octets
-    b"  leading spaces; From here on: a colon; a backslash \\, a percent 100%, a tilde",
-    b"the last line, after an empty one:",
-    b"",
-    b"end",
-]
-BODY = b"".join(line + b"\r\n" for line in BODY_LINES)
-
-
-class Job:
-    """One message of one client from one sender."""
-
-    def __init__(self, port, sender, recipient, directory):
-        self.port, self.sender, self.recipient, self.directory = port, sender, recipient, directory
-
-    def content(self, date, message_id):
-        """The content with CRLF line ends; with or without the fields that the relay adds where they are missing."""
-        lines = [f"From: Legacy <{self.sender}>", f"To: {self.recipient}", "Subject: one for each client"]
-        if date:
-            lines.append("Date: " + email.utils.formatdate())
-        if message_id:
-            lines.append(f"Message-ID: <{self.recipient.split('@')[0]}@legacy.example>")
-        lines += ["MIME-Version: 1.0", 'Content-Type: text/plain; charset="iso-8859-1"',
-                  "Content-Transfer-Encoding: 8bit", "X-Folded: first", "\tand folded", ""]
-        return "".join(line + "\r\n" for line in lines).encode("ascii") + BODY
-
-    def file(self, octets):
-        path = os.path.join(self.directory, "content")
-        with open(path, "wb") as file:
-            file.write(octets)
-        return path
-
-    def command(self, words, octets=b"", good=(0,)):
-        done = subprocess.run(words, input=octets, env=environment(), capture_output=True, timeout=PATIENCE)
-        said = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
-        ensure(done.returncode in good, f"{words[0]} exits {done.returncode}: {said[-400:]}")
-        return said
-
-
-# Each client is a function that sends, and returns what it was given to send: CRLF line ends, or None where it makes
-# the message itself.
-
-
-def send_swaks(job, good=(0,)):
-    # swaks stuffs dots, turns LF into CRLF, and ends the last line itself. It replaces tokens such as %DATE%; none
-    # are in the content.
-    content = job.content(date=True, message_id=False)
-    path = job.file(content.replace(b"\r\n", b"\n").removesuffix(b"\n"))
-    words = ["swaks", "--server", f"127.0.0.1:{job.port}", "--helo", "legacy.example", "--from", job.sender]
-    job.said = job.command(words + ["--to", job.recipient, "--data", "@" + path], good=good)
-    return content
-
-
-def send_curl(job):
-    # curl sends the file as it is, and stuffs dots.
-    content = job.content(date=True, message_id=True)
-    url = f"smtp://127.0.0.1:{job.port}/legacy.example"
-    words = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", str(PATIENCE), "--url", url]
-    words += ["--mail-from", job.sender, "--mail-rcpt", job.recipient, "--upload-file", job.file(content)]
-    job.command(words)
-    return content
-
-
-def send_msmtp(job):
-    # msmtp turns LF into CRLF and stuffs dots. It would add Date and Message-ID itself.
-    content = job.content(date=True, message_id=True)
-    words = ["msmtp", "--file=/dev/null", "--host=127.0.0.1", f"--port={job.port}", "--auth=off", "--tls=off"]
-    words += [f"--from={job.sender}", "--timeout=20", job.recipient]
-    job.command(words, content.replace(b"\r\n", b"\n"))
-    return content
-
-
-def send_smtplib(job):
-    # Given octets, smtplib stuffs dots and changes nothing else. Neither Date nor Message-ID: the relay adds both.
-    content = job.content(date=False, message_id=False)
-    with smtplib.SMTP("127.0.0.1", job.port, "legacy.example", timeout=PATIENCE) as client:
-        client.sendmail(job.sender, [job.recipient], content, mail_options=["BODY=8BITMIME"])
-    return content
-
-
-def send_s_nail(job):
-    # s-nail makes the header section itself, and chooses how to encode the body: only a recording tells what it sent.
-    words = ["s-nail", "-:/", "-S", "v15-compat", "-S", f"mta=smtp://127.0.0.1:{job.port}"]
-    words += ["-S", "smtp-auth=none", "-S", "hostname=legacy.example", "-S", f"from={job.sender}"]
-    words += ["-S", "ttycharset=iso-8859-1", "-S", "sendcharsets=iso-8859-1", "-S", "mime-encoding=8bit"]
-    words += ["-S", "nosave", "-S", "sendwait", "-s", "one for each client", "-r", job.sender, job.recipient]
-    job.command(words, BODY.replace(b"\r\n", b"\n"))
-
-
-CLIENTS = {  # name, program (None: always there), function
-    "swaks": ("swaks", send_swaks),
-    "curl": ("curl", send_curl),
-    "msmtp": ("msmtp", send_msmtp),
-    "smtplib": (None, send_smtplib),
-    "s-nail": ("s-nail", send_s_nail),
-}
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# ---------------------------------------------------------------------------------------------------------------
 # The four account types
 
+MATRIX_CLIENTS = ["swaks", "curl", "msmtp", "smtplib", "s-nail"]  # clients.py has the others, through one account
 MATRIX = {  # account: domain, mechanism, sandbox flags, user
     "basic": ("basic.example", "PLAIN", ["--mechanisms", "PLAIN,LOGIN"], "user@basic.example"),
     "oauth2": ("oauth2.example", "XOAUTH2", ["--mechanisms", "XOAUTH2", "--security", "tls"], "user@oauth2.example"),
@@ -215,7 +107,7 @@ class Results:
 
 
 def one_message(client, account, relay, recorder, sandbox, directory):
-    send = CLIENTS[client][1]
+    send = CLIENTS[client].send
     domain, mechanism, _, user = MATRIX[account]
     sender, recipient = f"app@{domain}", f"{client}-{account}@destination.example"
 
@@ -257,13 +149,13 @@ def matrix(arguments, directory, results):
         accounts[name] = account_keys(name, domain, sandboxes[name], user, **more)
     relay.configure(accounts)
     relay.start()
-    recorder = Recorder(relay)
+    recorder = Recorder(relay.port)
     for name, paste in (("oauth2", False), ("google", False), ("microsoft", True)):
         title = f"account authorize {name}" + (" --paste" if paste else "")
         results.check(title, lambda name=name, paste=paste: relay.authorize(name, paste))
 
-    for client, (program, _) in CLIENTS.items():
-        if not installed(program):
+    for client in MATRIX_CLIENTS:
+        if not CLIENTS[client].there():
             results.skipped.append(client)
             print(f"   {client}: SKIPPED, NOT INSTALLED", flush=True)
             continue
@@ -470,9 +362,9 @@ def troubles(arguments, directory, results):
 
 
 def table(results):
-    width = max(len(name) for name in CLIENTS) + 2
+    width = max(len(name) for name in MATRIX_CLIENTS) + 2
     print("\n" + "client".ljust(width) + "".join(account.ljust(12) for account in MATRIX))
-    for client in CLIENTS:
+    for client in MATRIX_CLIENTS:
         cells = (results.cells.get((client, account), "-") for account in MATRIX)
         print(client.ljust(width) + "".join(cell.split(" ")[0].ljust(12) for cell in cells))
     for (client, account), cell in results.cells.items():

@@ -8,7 +8,7 @@ import re
 from base import ROOT, ensure
 
 FOLDER = os.path.join(ROOT, "tests", "dialogues")
-FIELDS = ("what", "kind", "who", "rfc", "why", "sent", "apart")
+FIELDS = ("what", "kind", "who", "rfc", "why", "sent", "listener", "apart")
 
 
 def unescape(text):
