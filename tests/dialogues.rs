@@ -106,6 +106,8 @@ impl Sink for FakeSink {
         Ok(())
     }
 
+    fn send_ahead(&mut self, _: &Receipt) {}
+
     async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
         let content = Content::new(self.octets.clone().into()).expect("content is canonical");
         assert!(content.octets().starts_with(b"Received: from "));
