@@ -23,10 +23,12 @@ IDLE = 2.5  # seconds after which a silent server has nothing more to say
 class Connection:
     """Reply lines as they come, and whether the server has closed."""
 
-    def __init__(self, port):
+    def __init__(self, port, tls=False):
         self.socket = socket.create_connection(("127.0.0.1", port), 10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer, self.closed = b"", False
+        if tls:
+            self.starttls()
 
     def send(self, octets):
         try:
@@ -99,7 +101,7 @@ class Played:
 
 
 def play(script, port):
-    played, connection = Played(), Connection(port)
+    played, connection = Played(), Connection(port, script.scene.tls == "implicit")
     with connection.socket:
         (all_at_once if script.at_once else in_steps)(script.sent, connection, played)
         if not connection.closed:

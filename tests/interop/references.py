@@ -22,7 +22,7 @@ import table
 from base import ROOT, Failure, Process, ensure
 from certificates import Authority
 from player import play
-from script import escape, scripts
+from script import Scene, escape, scripts
 from servers import Exim, HardenedPostfix, Postfix, Waxseal
 
 KEPT = os.path.join(ROOT, "tests", "interop", "references.json")
@@ -147,18 +147,28 @@ def unlike_script(script, recorded):
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def play_all(servers, chosen):
+def start(kinds, scenes, directory, authority, servers):
+    """Every server in every scene, at the same time; `servers` are those that have begun."""
+    def one(kind, scene):
+        server = kind(directory, authority, scene)
+        servers[kind.name, scene] = server
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for job in [pool.submit(one, kind, scene) for scene in scenes for kind in kinds]:
+            job.result()
+
+
+def play_all(kinds, servers, chosen):
     """Script by script what each server does."""
     jobs = {}
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE * len(servers)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE * len(kinds)) as pool:
         # Those that take longest go first.
         for script in sorted(chosen, key=lambda script: -script.sent.count(b"\n")):
-            for server in servers:
-                jobs[script.name, server.name] = pool.submit(record, server, script)
+            for kind in kinds:
+                jobs[script.name, kind] = pool.submit(record, servers[kind.name, script.scene], script)
         done = {key: job.result() for key, job in jobs.items()}
     found = {}
     for script in chosen:
-        of = {server.name: done[script.name, server.name] for server in servers}
+        of = {kind.name: done[script.name, kind] for kind in kinds}
         if of.get(HardenedPostfix.name) == of.get(Postfix.name):
             of.pop(HardenedPostfix.name, None)
         found[script.name] = {"sent": sent_digest(script)} | of
@@ -230,20 +240,24 @@ def main():
     signal.alarm(TOTAL)
     directory = tempfile.mkdtemp(prefix="waxseal-references-")
     begun, problems, skipped, passed = time.monotonic(), [], [], 0
-    servers = []
+    servers = {}
     try:
-        chosen = scripts(arguments.script)
+        chosen = [script for script in scripts(arguments.script) if not script.scene.local]
         authority = Authority(os.path.join(directory, "tls"))
-        for kind, package in ((Postfix, "postfix"), (HardenedPostfix, "postfix"), (Exim, "exim")):
+        kinds = [Waxseal]
+        for kind, package in ((Exim, "exim"), (HardenedPostfix, "postfix"), (Postfix, "postfix")):
             if why := mta.missing(package):
                 skipped.append(kind.name)
                 print(f"   {kind.name}: SKIPPED, {why}", flush=True)
             else:
-                servers.append(kind(directory, authority))
-        servers.append(Waxseal(directory, authority, binary))
-        found = play_all(servers, chosen)
-        about = {server.name: server.about() for server in servers}
-        servers[-1].alive()
+                kinds.insert(0, kind)
+        Waxseal.binary = binary
+        scenes = [*dict.fromkeys([Scene(), *(script.scene for script in chosen)])]
+        start(kinds, scenes, directory, authority, servers)
+        found = play_all(kinds, servers, chosen)
+        about = {kind.name: servers[kind.name, Scene()].about() for kind in kinds}
+        for scene in scenes:
+            servers[Waxseal.name, scene].alive()
         for script in chosen:
             if unlike := unlike_script(script, found[script.name]["waxseal"]):
                 problems.append(f"{script.name}: {unlike}")
@@ -262,13 +276,12 @@ def main():
                 file.write(written(kept) + "\n")
             table.write(chosen, kept)
         if arguments.check:
-            for server in servers:
-                stale = list(differences(kept, found, server.name))
+            for kind in kinds:
+                stale = list(differences(kept, found, kind.name))
                 problems += stale
                 passed += len(chosen) - len(stale)
-                if kept["servers"].get(server.name) != about[server.name]:
-                    print(f"   {server.name}: recorded with {kept['servers'].get(server.name)}, this is "
-                          f"{about[server.name]}")
+                if kept["servers"].get(kind.name) != about[kind.name]:
+                    print(f"   {kind.name}: recorded with {kept['servers'].get(kind.name)}, this is {about[kind.name]}")
             if table.is_stale(chosen, kept):
                 problems.append("docs/smtp.md: its tables are not what the scripts and references.json make them")
     except (Failure, OSError, subprocess.SubprocessError, KeyError) as problem:
@@ -276,9 +289,9 @@ def main():
     finally:
         signal.alarm(0)
         if arguments.keep:
-            for server in servers:
-                print(f"   {server.name}: {server.log()[-3000:]}")
-        for server in servers:
+            for (name, scene), server in servers.items():
+                print(f"   {name} {scene.word()}: {server.log()[-3000:]}")
+        for server in servers.values():
             server.stop()
         Process.stop_all()
         if arguments.keep:

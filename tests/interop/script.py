@@ -1,5 +1,6 @@
 """Reads tests/dialogues/*.txt; the form is described at the top of tests/dialogues.rs."""
 
+import dataclasses
 import glob
 import itertools
 import os
@@ -9,6 +10,19 @@ from base import ROOT, ensure
 
 FOLDER = os.path.join(ROOT, "tests", "dialogues")
 FIELDS = ("what", "kind", "who", "rfc", "why", "sent", "listener", "apart")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What a script wants of the listener, and of its limits."""
+
+    message_size: int = 400_000
+    recipients: int = 2
+    tls: str = "none"
+    local: bool = False  # a client at a Unix socket, which the other servers do not have
+
+    def word(self):
+        return f"{self.message_size}-{self.recipients}-{self.tls}"
 
 
 def unescape(text):
@@ -21,7 +35,11 @@ def unescape(text):
             continue
         escape = text[at + 1:]
         if match := re.match(r"\*(\d+)\{(.*?)\}", escape):
-            out += unescape(match[2]) * int(match[1])
+            # `\\#` is the number of the time.
+            once = match[2]
+            for number in range(int(match[1])) if "\\#" in once else ():
+                out += unescape(once.replace("\\#", str(number + 1)))
+            out += b"" if "\\#" in once else unescape(once) * int(match[1])
             at += 1 + match.end()
         elif escape[:1] == "x":
             out += bytes.fromhex(escape[1:3])
@@ -53,7 +71,7 @@ class Script:
     def __init__(self, path):
         self.name = os.path.basename(path)[:-len(".txt")]
         self.head, self.sent, self.replies, self.contents, self.closes = {}, b"", [], [], False
-        field = None
+        field, limits = None, {}
         with open(path, encoding="utf-8") as file:
             lines = file.read().split("\n")
         for line in lines:
@@ -72,12 +90,19 @@ class Script:
                 self.replies.append(text)
             elif kind == "Q:":
                 self.contents.append(unescape(text))
+            elif kind == "E:":
+                self.replies.append("250 *")
+            elif kind == "L:":
+                key, _, value = text.strip().partition("=")
+                limits[key] = int(value)
             elif kind == "X":
                 self.closes = True
             if not line.startswith("#"):
                 field = None
         for name in FIELDS[:5]:
             ensure(self.head.get(name), f"{path}: the head has no `{name}`")
+        listener = dict(word.split("=", 1) for word in self.head.get("listener", "").split())
+        self.scene = Scene(tls=listener.get("tls", "none"), local=listener.get("client", "").startswith("uid:"), **limits)
 
     @property
     def at_once(self):

@@ -1,5 +1,5 @@
 """The servers that scripts are played to, as much alike as they can be: relay for loopback, the limits of the scripts'
-test gate, everything goes to a sink."""
+test gate, everything goes to a sink. One instance of each for each scene, which is a listener and its limits."""
 
 import os
 import re
@@ -11,7 +11,6 @@ from base import Process, ensure, free_port, wait_until
 from sink import Sink
 
 NAME = "relay.test"  # the host name that the scripts' own gate has
-SIZE, RECIPIENTS = 400_000, 2  # and its limits
 
 
 def greets(port):
@@ -24,32 +23,27 @@ def greets(port):
     return look
 
 
-class Postfix:
-    """Debian's defaults."""
+def listens(port):
+    def look():
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+        except OSError:
+            return False
+        return True
+    return look
 
-    name = "postfix"
-    settings = {}
 
-    def __init__(self, directory, authority):
-        self.sink, self.port = Sink(), free_port()
-        certificate, key = authority.paths
-        self.server = mta.Postfix(os.path.join(directory, self.name), self.port, {
-            "myhostname": NAME,
-            "mydestination": "",
-            "mynetworks": "127.0.0.0/8",
-            "relayhost": f"[127.0.0.1]:{self.sink.port}",
-            "message_size_limit": str(SIZE),
-            "smtpd_recipient_limit": str(RECIPIENTS),
-            "smtpd_tls_cert_file": certificate,
-            "smtpd_tls_key_file": key,
-        } | self.settings)
-        self.server.up(greets(self.port))
+class Server:
+    """One server in one scene."""
 
-    def about(self):
-        names = ["smtpd_forbid_bare_newline", "smtpd_forbid_unauth_pipelining", "smtpd_hard_error_limit",
-                 "smtpd_forbidden_commands", "strict_rfc821_envelopes", "smtputf8_enable", "line_length_limit",
-                 "smtpd_relay_restrictions", "message_size_limit", "smtpd_recipient_limit"]
-        return {"version": mta.version("postfix"), "settings": {name: self.server.value(name) for name in names}}
+    name = ""
+
+    def __init__(self, directory, authority, scene):
+        self.sink, self.port, self.scene = Sink(), free_port(), scene
+        self.certificate, self.key = authority.paths
+        self.directory = os.path.join(directory, f"{self.name}-{scene.word()}")
+        # The first octet of a TLS connection is the client's: nothing greets there.
+        self.up = (listens if scene.tls == "implicit" else greets)(self.port)
 
     def port_for(self, _):
         return self.port
@@ -60,6 +54,34 @@ class Postfix:
 
     def log(self):
         return self.server.log()
+
+
+class Postfix(Server):
+    """Debian's defaults."""
+
+    name = "postfix"
+    settings = {}
+
+    def __init__(self, directory, authority, scene):
+        super().__init__(directory, authority, scene)
+        tls = {"required": {"smtpd_tls_security_level": "encrypt"}, "implicit": {"smtpd_tls_wrappermode": "yes"}}
+        self.server = mta.Postfix(self.directory, self.port, {
+            "myhostname": NAME,
+            "mydestination": "",
+            "mynetworks": "127.0.0.0/8",
+            "relayhost": f"[127.0.0.1]:{self.sink.port}",
+            "message_size_limit": str(scene.message_size),
+            "smtpd_recipient_limit": str(scene.recipients),
+            "smtpd_tls_cert_file": self.certificate,
+            "smtpd_tls_key_file": self.key,
+        } | tls.get(scene.tls, {}) | self.settings)
+        self.server.up(self.up)
+
+    def about(self):
+        names = ["smtpd_forbid_bare_newline", "smtpd_forbid_unauth_pipelining", "smtpd_hard_error_limit",
+                 "smtpd_forbidden_commands", "strict_rfc821_envelopes", "smtputf8_enable", "line_length_limit",
+                 "smtpd_relay_restrictions", "message_size_limit", "smtpd_recipient_limit"]
+        return {"version": mta.version("postfix"), "settings": {name: self.server.value(name) for name in names}}
 
 
 class HardenedPostfix(Postfix):
@@ -76,63 +98,61 @@ class HardenedPostfix(Postfix):
         return {"version": mta.version("postfix"), "settings": self.settings}
 
 
-class Exim:
+class Exim(Server):
     """Debian's configuration for a smarthost."""
 
     name = "exim"
 
-    def __init__(self, directory, authority):
-        self.sink, self.port = Sink(), free_port()
-        certificate, key = authority.paths
-        self.server = mta.Exim(os.path.join(directory, self.name), self.port, f"127.0.0.1::{self.sink.port}", {
+    def __init__(self, directory, authority, scene):
+        super().__init__(directory, authority, scene)
+        main = f"recipients_max = {scene.recipients}\n"
+        main += f"tls_on_connect_ports = {self.port}\n" if scene.tls == "implicit" else ""
+        demand = [("acl_check_mail:\n", "acl_check_mail:\n  require\n    message = TLS is required\n    encrypted = *\n\n")]
+        self.server = mta.Exim(self.directory, self.port, f"127.0.0.1::{self.sink.port}", {
             "MAIN_HARDCODE_PRIMARY_HOSTNAME": NAME,
             "MAIN_QUALIFY_DOMAIN": NAME,
-            "MESSAGE_SIZE_LIMIT": str(SIZE),
+            "MESSAGE_SIZE_LIMIT": str(scene.message_size),
             "MAIN_TLS_ENABLE": "yes",
-            "MAIN_TLS_CERTIFICATE": certificate,
-            "MAIN_TLS_PRIVATEKEY": key,
-        }, main=f"recipients_max = {RECIPIENTS}\n")
-        self.server.up(greets(self.port))
+            "MAIN_TLS_CERTIFICATE": self.certificate,
+            "MAIN_TLS_PRIVATEKEY": self.key,
+        }, main=main, more=demand if scene.tls == "required" else [])
+        self.server.up(self.up)
 
     def about(self):
         names = ["smtp_enforce_sync", "smtp_max_synprot_errors", "smtp_max_unknown_commands", "helo_allow_chars",
-                 "allow_utf8_domains", "smtputf8_advertise_hosts", "chunking_advertise_hosts", "pipelining_advertise_hosts",
-                 "dsn_advertise_hosts", "received_headers_max", "header_maxsize", "message_size_limit", "recipients_max"]
-        settings = dict(re.split(r" *= *", self.server.value(name), maxsplit=1) if "=" in self.server.value(name)
-                        else (name, "no" if self.server.value(name).startswith("no_") else "yes") for name in names)
-        return {"version": mta.version("exim"), "settings": settings}
+                 "allow_utf8_domains", "smtputf8_advertise_hosts", "chunking_advertise_hosts",
+                 "pipelining_advertise_hosts", "dsn_advertise_hosts", "received_headers_max", "header_maxsize",
+                 "message_size_limit", "recipients_max"]
+        return {"version": mta.version("exim"), "settings": {name: self.setting(name) for name in names}}
 
-    def port_for(self, _):
-        return self.port
-
-    def stop(self):
-        self.server.stop()
-        self.sink.close()
-
-    def log(self):
-        return self.server.log()
+    def setting(self, name):
+        said = self.server.value(name)
+        return said.split("=", 1)[1].strip() if "=" in said else "no" if said.startswith("no_") else "yes"
 
 
-class Waxseal:
+class Waxseal(Server):
     """One account for example.com, as the scripts' gate has it. Mail with a null reverse-path has no domain to be
     routed by, so it goes to a listener whose application has a default account."""
 
     name = "waxseal"
+    binary = None
 
-    def __init__(self, directory, authority, binary):
-        self.sink, self.ports = Sink(), (free_port(), free_port())
-        self.directory = os.path.join(directory, self.name)
+    def __init__(self, directory, authority, scene):
+        super().__init__(directory, authority, scene)
+        self.null_port = free_port()
         os.makedirs(self.directory)
         account = ['type = "basic"', 'address = "127.0.0.1"', f"port = {self.sink.port}", 'security = "none"',
                    "use_authentication = false"]
+        listener = [] if scene.tls == "none" else [f'tls = "{scene.tls}"', f'certificate = "{self.certificate}"',
+                                                   f'private_key = "{self.key}"']
         lines = [
             f'hostname = "{NAME}"', f'state_dir = "{self.directory}/state"',
-            "[[listener]]", f'address = "127.0.0.1:{self.ports[0]}"',
-            "[[listener]]", f'address = "127.0.0.1:{self.ports[1]}"', 'application = "any"',
+            "[[listener]]", f'address = "127.0.0.1:{self.port}"', *listener,
+            "[[listener]]", f'address = "127.0.0.1:{self.null_port}"', 'application = "any"', *listener,
             "[application.any]",
             "[account.main]", *account, 'domain = "example.com"',
             "[account.any]", *account, "default = true", 'application = "any"',
-            "[limits]", f'message_size = "{SIZE}B"', f"recipients = {RECIPIENTS}",
+            "[limits]", f'message_size = "{scene.message_size}B"', f"recipients = {scene.recipients}",
             "[admin]", 'address = "off"',
         ]
         config = os.path.join(self.directory, "waxseal.toml")
@@ -140,8 +160,9 @@ class Waxseal:
             file.write("\n".join(lines) + "\n")
         self.log_path = os.path.join(self.directory, "log")
         with open(self.log_path, "wb") as log:
-            self.process = Process([binary, "--config", config, "serve"], stdin=subprocess.DEVNULL, stderr=log)
-        wait_until("waxseal greets", lambda: self.alive() and all(greets(port)() for port in self.ports))
+            self.process = Process([self.binary, "--config", config, "serve"], stdin=subprocess.DEVNULL, stderr=log)
+        wait_until("waxseal listens", lambda: self.alive() and all(listens(port)() for port in (
+            self.port, self.null_port)))
 
     def alive(self):
         ensure(self.process.child.poll() is None, "waxseal ended: " + self.log()[-2000:])
@@ -151,7 +172,7 @@ class Waxseal:
         return {}
 
     def port_for(self, script):
-        return self.ports[1 if re.search(rb"(?i)FROM: *<>", script.sent) else 0]
+        return self.null_port if re.search(rb"(?i)FROM: *<>", script.sent) else self.port
 
     def stop(self):
         self.process.stop()
