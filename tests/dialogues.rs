@@ -548,10 +548,32 @@ async fn a_wrong_login_is_answered_later_each_time_and_the_right_one_at_once() {
         waits.push(made.elapsed().as_secs());
     }
     assert_eq!(waits, [1, 2, 4]);
+    for wait in [8, 8] {
+        let made = tokio::time::Instant::now();
+        client.write_all(b"AUTH LOGIN\r\ncHJpbnRlcg==\r\ndG9uZXI=\r\n").await.unwrap();
+        expect(&mut client, "535 5.7.8 ").await;
+        assert_eq!(made.elapsed().as_secs(), wait);
+    }
     let made = tokio::time::Instant::now();
     client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW5r\r\n").await.unwrap();
     expect(&mut client, "235 2.7.0 ").await;
     assert!(made.elapsed() < Duration::from_secs(1));
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_wrong_logins_end_a_session_of_whatever_kind_they_are() {
+    let wrong = ["AHByaW50ZXIAaW4", "AG5vYm9keQBpbms=", "c2Nhbm5lcgBwcmludGVyAGluaw=="];
+    let mut scene = Scene::default();
+    scene.set("authentication=optional");
+    let (mut client, _, session) = start_in(&scene, &CancellationToken::new());
+    for line in wrong.iter().cycle().take(9) {
+        client.write_all(format!("AUTH PLAIN {line}\r\n").as_bytes()).await.unwrap();
+        expect(&mut client, "535 5.7.8 ").await;
+    }
+    client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW4\r\n").await.unwrap();
+    expect(&mut client, "421 4.7.0 ").await;
     drop(client);
     session.await.unwrap();
 }

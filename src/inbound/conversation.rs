@@ -221,6 +221,8 @@ impl<G: Gate> Conversation<G> {
 
     fn say_of_login(&mut self, said: Said) -> (Option<Reply>, Next) {
         match said {
+            // A login that needs no look to fail is one that failed all the same.
+            Said::Reply(reply) if reply == replies::auth_failed() => self.count_one(reply),
             Said::Reply(reply) => self.count(reply),
             Said::Nothing => (None, Next::Verify),
         }

@@ -15,6 +15,7 @@ from script import escape
 
 REPLY = 6.0  # seconds for a reply; Postfix waits one before each of many errors
 MORE = 0.06  # seconds for more than one reply to a line
+IN_THE_CLEAR = 0.4  # seconds for words in place of a handshake
 ERROR = 0.4  # seconds for more than one reply to a line that was refused
 SMUGGLED = 1.0  # seconds for replies to what a server took for commands inside content
 IDLE = 2.5  # seconds after which a silent server has nothing more to say
@@ -44,6 +45,7 @@ class Connection:
             if match := re.match(rb"(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*)?\n|[^\n]*\n", self.buffer):
                 whole = self.buffer[:match.end()]
                 lines = whole.decode("utf-8", "backslashreplace").split("\n")[:-1]
+                lines = [re.sub(r"[\x00-\x0c\x0e-\x1f]", lambda octet: f"\\x{ord(octet[0]):02x}", line) for line in lines]
                 last = lines[-1]
                 if not re.match(r"\d{3}-", last):
                     self.buffer = self.buffer[match.end():]
@@ -101,7 +103,7 @@ class Played:
 
 
 def play(script, port):
-    played, connection = Played(), Connection(port, script.scene.tls == "implicit")
+    played, connection = Played(), Connection(port, script.begins_with_tls)
     with connection.socket:
         (all_at_once if script.at_once else in_steps)(script.sent, connection, played)
         if not connection.closed:
@@ -171,10 +173,12 @@ def in_steps(octets, connection, played):
 
 def handshake(connection, played):
     """Goes on to TLS, and looks whether what was sent before it is answered in it."""
-    played.steps.append(("(TLS)", []))
-    if connection.buffer:
-        played.steps[-1][1].append(["answered in the clear before the handshake"])
+    if (reply := connection.reply(IN_THE_CLEAR)) is not None:
+        # Words where a handshake was due.
+        played.steps.append(("(in the clear)", [reply]))
+        gather(connection, played, IDLE)
         return
+    played.steps.append(("(TLS)", []))
     try:
         connection.starttls()
     except OSError as problem:

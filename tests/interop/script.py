@@ -19,10 +19,11 @@ class Scene:
     message_size: int = 400_000
     recipients: int = 2
     tls: str = "none"
+    authentication: str = "none"
     local: bool = False  # a client at a Unix socket, which the other servers do not have
 
     def word(self):
-        return f"{self.message_size}-{self.recipients}-{self.tls}"
+        return f"{self.message_size}-{self.recipients}-{self.tls}-{self.authentication}"
 
 
 def unescape(text):
@@ -102,7 +103,11 @@ class Script:
         for name in FIELDS[:5]:
             ensure(self.head.get(name), f"{path}: the head has no `{name}`")
         listener = dict(word.split("=", 1) for word in self.head.get("listener", "").split())
-        self.scene = Scene(tls=listener.get("tls", "none"), local=listener.get("client", "").startswith("uid:"), **limits)
+        local = listener.get("client", "").startswith("uid:")
+        authentication = listener.get("authentication", "none")
+        self.scene = Scene(tls=listener.get("tls", "none"), authentication=authentication, local=local, **limits)
+        # Where the listener begins with TLS, the client does too, unless it is one that does not.
+        self.begins_with_tls = self.scene.tls == "implicit" and listener.get("handshake") != "no"
 
     @property
     def at_once(self):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 import mta
+import sasl
 from base import Process, ensure, free_port, wait_until
 from sink import Sink
 
@@ -65,6 +66,11 @@ class Postfix(Server):
     def __init__(self, directory, authority, scene):
         super().__init__(directory, authority, scene)
         tls = {"required": {"smtpd_tls_security_level": "encrypt"}, "implicit": {"smtpd_tls_wrappermode": "yes"}}
+        logins = {} if scene.authentication == "none" else {"smtpd_sasl_auth_enable": "yes",
+                                                            "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "logins"}
+        if scene.authentication == "required":
+            # As Debian's master.cf has it for submission.
+            logins["smtpd_relay_restrictions"] = "permit_sasl_authenticated,reject"
         self.server = mta.Postfix(self.directory, self.port, {
             "myhostname": NAME,
             "mydestination": "",
@@ -74,8 +80,18 @@ class Postfix(Server):
             "smtpd_recipient_limit": str(scene.recipients),
             "smtpd_tls_cert_file": self.certificate,
             "smtpd_tls_key_file": self.key,
-        } | tls.get(scene.tls, {}) | self.settings)
+        } | tls.get(scene.tls, {}) | logins | self.settings)
+        self.logins = None
+        if logins:
+            # Postfix is in its queue's directory, and may go nowhere else.
+            path = os.path.join(self.server.settings["queue_directory"], "logins")
+            self.logins = sasl.LoginServer(path, scene.authentication == "ignore")
         self.server.up(self.up)
+
+    def stop(self):
+        super().stop()
+        if self.logins:
+            self.logins.stop()
 
     def about(self):
         names = ["smtpd_forbid_bare_newline", "smtpd_forbid_unauth_pipelining", "smtpd_hard_error_limit",
@@ -107,7 +123,13 @@ class Exim(Server):
         super().__init__(directory, authority, scene)
         main = f"recipients_max = {scene.recipients}\n"
         main += f"tls_on_connect_ports = {self.port}\n" if scene.tls == "implicit" else ""
-        demand = [("acl_check_mail:\n", "acl_check_mail:\n  require\n    message = TLS is required\n    encrypted = *\n\n")]
+        more = []
+        if scene.tls == "required":
+            more.append(("acl_check_mail:\n", "acl_check_mail:\n  require\n    message = TLS is required\n    encrypted = *\n\n"))
+        if scene.authentication == "required":
+            more.append(("acl_check_mail:\n", "acl_check_mail:\n  require\n    message = authentication is required\n    authenticated = *\n\n"))
+        if scene.authentication != "none":
+            more.append(("begin authenticators\n", "begin authenticators\n" + self.authenticators(scene)))
         self.server = mta.Exim(self.directory, self.port, f"127.0.0.1::{self.sink.port}", {
             "MAIN_HARDCODE_PRIMARY_HOSTNAME": NAME,
             "MAIN_QUALIFY_DOMAIN": NAME,
@@ -115,8 +137,22 @@ class Exim(Server):
             "MAIN_TLS_ENABLE": "yes",
             "MAIN_TLS_CERTIFICATE": self.certificate,
             "MAIN_TLS_PRIVATEKEY": self.key,
-        }, main=main, more=demand if scene.tls == "required" else [])
+        }, main=main, more=more)
         self.server.up(self.up)
+
+    @staticmethod
+    def authenticators(scene):
+        """After the examples in Debian's configuration."""
+        def right(user, password):
+            if scene.authentication == "ignore":
+                return "yes"
+            return f"${{if and{{{{eq{{{user}}}{{{sasl.USER}}}}}{{eq{{{password}}}{{{sasl.PASSWORD}}}}}}}{{yes}}{{no}}}}"
+        return "\n".join([
+            "plain_server:", "  driver = plaintext", "  public_name = PLAIN", "  server_prompts = :",
+            f"  server_condition = {right('$auth2', '$auth3')}", "  server_set_id = $auth2",
+            "login_server:", "  driver = plaintext", "  public_name = LOGIN",
+            '  server_prompts = "Username:: : Password::"',
+            f"  server_condition = {right('$auth1', '$auth2')}", "  server_set_id = $auth1", ""])
 
     def about(self):
         names = ["smtp_enforce_sync", "smtp_max_synprot_errors", "smtp_max_unknown_commands", "helo_allow_chars",
@@ -145,10 +181,14 @@ class Waxseal(Server):
                    "use_authentication = false"]
         listener = [] if scene.tls == "none" else [f'tls = "{scene.tls}"', f'certificate = "{self.certificate}"',
                                                    f'private_key = "{self.key}"']
+        if scene.authentication != "none":
+            listener.append(f'authentication = "{scene.authentication}"')
+        users = [f"[user.{sasl.USER}]", f'password = "{sasl.PASSWORD}"']
         lines = [
             f'hostname = "{NAME}"', f'state_dir = "{self.directory}/state"',
             "[[listener]]", f'address = "127.0.0.1:{self.port}"', *listener,
             "[[listener]]", f'address = "127.0.0.1:{self.null_port}"', 'application = "any"', *listener,
+            *users,
             "[application.any]",
             "[account.main]", *account, 'domain = "example.com"',
             "[account.any]", *account, "default = true", 'application = "any"',
