@@ -104,7 +104,8 @@ def over_smtp(house, name, client, mode, sender, recipient):
     given = client.send(house.job(client, mode, sender, recipient, house.relay.ports[mode]))
     envelope, arrived = house.arrived(recipient)
     utf8 = not (sender + recipient).isascii()
-    protocol = PROTOCOLS[mode] if client.ehlo else PROTOCOLS[mode].removeprefix(b"E")
+    # There is no word for TLS without EHLO.
+    protocol = PROTOCOLS[mode] if client.ehlo else b"SMTP"
     house.protocol(arrived, protocol.replace(b"ESMTP", b"UTF8SMTP") if utf8 else protocol)
     rest = without_trace(arrived, recorded)
     if given is not None:
@@ -153,6 +154,7 @@ class PostfixClient:
     """`may` is Debian's default: encrypted where it is offered, whoever it is."""
 
     name, package, modes = "Postfix", "postfix", ("plain", "may", "starttls", "tls")
+    may = "starttls"
     trace = re.compile(rb"\AReceived: from legacy\.example [^\n]*\n\tby mta\.example \(Postfix\)[^\n]*\n\t[^;]*; [^\n]*\n")
 
     def __init__(self, directory, mode, port, authority):
@@ -173,6 +175,8 @@ class PostfixClient:
 
 class EximClient:
     name, package, modes = "Exim", "exim", ("plain", "may", "starttls", "tls")
+    # It does verify, against the system's authorities, and goes on in the clear where it cannot.
+    may = "plain"
     trace = re.compile(rb"\AReceived: from [^\n]*\n(?:\t[^\n]*\n)*?\tby mta\.example with [^\n]*\n(?:\t[^\n]*\n)*")
 
     def __init__(self, directory, mode, port, authority):
@@ -211,7 +215,8 @@ def over_mta(house, kind, mode, sender, recipient):
             envelope, arrived = house.arrived(recipient)
         except Failure as problem:
             raise Failure(f"{problem}: {server.server.log()[-600:]}") from None
-        house.protocol(arrived, PROTOCOLS[listener].replace(b"ESMTP", b"UTF8SMTP") if utf8 else PROTOCOLS[listener])
+        protocol = PROTOCOLS[kind.may if mode == "may" else mode]
+        house.protocol(arrived, protocol.replace(b"ESMTP", b"UTF8SMTP") if utf8 else protocol)
         rest = without_trace(arrived, given)
         trace = kind.trace.match(rest)
         ensure(trace, f"the MTA's own trace field is missing: {rest[:300]!r}")

@@ -5,7 +5,8 @@ import re
 from base import Failure, ensure
 
 TRACE = re.compile(
-    rb"\AReceived: from \S+ \(\[127\.0\.0\.1\]\)\r\n"
+    rb"\AReceived: from \S+ \((?:\[127\.0\.0\.1\]|local uid \d+)\)\r\n"
+    rb"(?:\t\(using TLSv1\.[23] with cipher [A-Z0-9_]+\)\r\n)?"
     rb"\tby relay\.example\.com \(waxseal\) with (?P<with>[A-Z0-9]+) id \w+;\r\n"
     rb"\t[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\r\n"
 )
