@@ -8,11 +8,12 @@ mod upstreams;
 use crate::{
     account::token::TokenState,
     admin::{self, Health, Service},
-    config::{Config, LiveConfig, Snapshot, load_from_process_env},
+    config::{Config, LiveConfig, Snapshot, front_door, load_from_process_env},
     history::History,
-    inbound::Admission,
+    inbound::{Admission, Pickup},
     oauth::{self, Tokens},
     queue::Queue,
+    spool::Spool,
     store,
 };
 use anyhow::Context as _;
@@ -144,6 +145,10 @@ impl App {
                 intake.clone(),
             ));
         }
+        // Where no listener is for local programs, the first one stands for it.
+        let door = front_door(&snapshot.config.listeners).unwrap_or(0);
+        let pickup = Pickup::new(gate, Spool::new(&snapshot.config.spool), door);
+        sessions.spawn(pickup.run(intake.clone()));
         bound.store(true, Ordering::Relaxed);
         Ok(Self { service, queue, upstreams, addresses, intake, rest, sessions, tasks })
     }
@@ -260,6 +265,9 @@ fn keep_what_is_bound(mut config: Config, old: &Config) -> (Config, Vec<String>)
     };
     if keep(config.listeners != old.listeners, "[[listener]]") {
         config.listeners.clone_from(&old.listeners);
+    }
+    if keep(config.spool != old.spool, "[queue] spool") {
+        config.spool.clone_from(&old.spool);
     }
     if keep(config.state_dir != old.state_dir, "state_dir") {
         config.state_dir.clone_from(&old.state_dir);

@@ -1,13 +1,15 @@
-//! Mail in: listeners and sessions (steps 1 to 9 of a message's path).
+//! Mail in: listeners and sessions (steps 1 to 9 of a message's path), and the spool.
 
 mod adapter;
 mod conversation;
 mod gate;
 mod input;
 mod listener;
+mod pickup;
 mod receive;
 mod session;
 
 pub use gate::{Gate, Peer, Sink};
 pub use listener::{Admission, Listener};
+pub use pickup::Pickup;
 pub use session::serve;

@@ -18,6 +18,7 @@ mod wording;
 pub use classify::{Fate, Verdict, classify};
 pub use encode::DotStuffer;
 pub use pool::Upstream;
+pub use replies::{NoReply, first_reply};
 pub use stage::Stage;
 pub use tls::UpstreamError;
 
