@@ -147,7 +147,10 @@ impl App {
         }
         // Where no listener is for local programs, the first one stands for it.
         let door = front_door(&snapshot.config.listeners).unwrap_or(0);
-        let pickup = Pickup::new(gate, Spool::new(&snapshot.config.spool), door);
+        let spool = Spool::new(&snapshot.config.spool);
+        // It is there once the daemon is ready; where that is not to be had, the pickup says so.
+        let _ = spool.prepare();
+        let pickup = Pickup::new(gate, spool, door);
         sessions.spawn(pickup.run(intake.clone()));
         bound.store(true, Ordering::Relaxed);
         Ok(Self { service, queue, upstreams, addresses, intake, rest, sessions, tasks })

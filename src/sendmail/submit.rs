@@ -16,7 +16,10 @@ use crate::{
     mail::{BodyType, DsnRecipient, DsnRequest, Envelope, ForwardPath, Mailbox, ReversePath},
     spool::Spool,
 };
-use std::{io::Read, time::SystemTime};
+use std::{
+    io::{self, ErrorKind, Read},
+    time::SystemTime,
+};
 
 /// How it ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,7 +93,7 @@ pub fn submit(options: &Options, front: &Front, input: &mut impl Read) -> Report
         notify: options.notify,
     };
     let fates = hand_over(&front.doors, &hostname, &submission, &message);
-    settle(&mut report, fates, &submission, &message, &Spool::new(&front.spool));
+    settle(&mut report, fates, &submission, &message, front);
     report
 }
 
@@ -116,7 +119,7 @@ fn message_id(domain: &str) -> String {
 }
 
 /// Tells what became of the recipients, and spools the message for those that were put off.
-fn settle(report: &mut Report, fates: Vec<Fate>, submission: &Submission, message: &Message, spool: &Spool) {
+fn settle(report: &mut Report, fates: Vec<Fate>, submission: &Submission, message: &Message, front: &Front) {
     let (mut put_off, mut reason, mut doubt) = (Vec::new(), String::new(), false);
     let say = |report: &mut Report, line: String| {
         if !report.remarks.contains(&line) {
@@ -150,13 +153,13 @@ fn settle(report: &mut Report, fates: Vec<Fate>, submission: &Submission, messag
         return;
     }
     let count = put_off.len();
-    match leave(put_off, submission, message, spool) {
+    match leave(put_off, submission, message, front) {
         Ok(name) => {
             let twice = if doubt { "; it may be sent twice, since the daemon may have it already" } else { "" };
             say(report, format!("spooled as {name} for {count} recipients: {reason}{twice}"));
         }
         Err(error) => {
-            let place = spool.drop_directory();
+            let place = Spool::new(&front.spool).drop_directory();
             let line = format!(
                 "not sent to {count} recipients ({reason}), and not spooled in {} either: {error}; try again later",
                 place.display()
@@ -170,15 +173,23 @@ fn leave(
     recipients: Vec<ForwardPath>,
     submission: &Submission,
     message: &Message,
-    spool: &Spool,
-) -> std::io::Result<String> {
+    front: &Front,
+) -> io::Result<String> {
     let utf8 = submission.sender.mailbox().is_some_and(Mailbox::needs_smtputf8)
         || recipients.iter().any(ForwardPath::needs_smtputf8);
     let body = if submission.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
     let wish = DsnRecipient { notify: submission.notify, orcpt: None };
     let wishes = vec![wish; recipients.len()];
     let envelope = Envelope::new(submission.sender.clone(), recipients, body, utf8)
-        .map_err(std::io::Error::other)?
+        .map_err(io::Error::other)?
         .with_dsn(submission.dsn.clone(), wishes);
-    spool.put(&envelope, |out| message.for_each(|piece| out.write_all(piece)))
+    let spool = Spool::new(&front.spool);
+    let put = || spool.put(&envelope, |out| message.for_each(|piece| out.write_all(piece)));
+    match put() {
+        // The host's own spool comes with the package. Another one is somebody's, who may not have started it yet.
+        Err(error) if error.kind() == ErrorKind::NotFound && front.spool != Front::default().spool => {
+            spool.build().and_then(|()| put())
+        }
+        done => done,
+    }
 }

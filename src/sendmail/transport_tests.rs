@@ -89,7 +89,7 @@ fn the_socket_comes_first_and_then_the_next_door() {
 fn what_servers_do_instead() {
     type Wanted = fn(&Fate) -> bool;
     let put_off: Wanted = |fate| matches!(fate, Fate::PutOff { in_doubt: false, .. });
-    let cases: &[(&'static [&'static str], Wanted)] = &[
+    let cases: [(&'static [&'static str], Wanted); 8] = [
         (&["421 4.3.2 going"], put_off),
         (&["HTTP/1.1 400 Bad Request"], put_off),
         (&[], put_off),

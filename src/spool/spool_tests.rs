@@ -1,13 +1,14 @@
 use super::*;
 use crate::mail::{BodyType, Envelope, ForwardPath, ReversePath};
 use format::Damage;
+use build::DROP_MODE;
 use std::{
-    io::Write as _,
-    os::unix::fs::{FileExt as _, symlink},
+    fs::Permissions,
+    os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink},
 };
 
 struct Place {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     spool: Spool,
 }
 
@@ -15,7 +16,7 @@ fn place() -> Place {
     let directory = tempfile::tempdir().unwrap();
     let spool = Spool::new(directory.path().join("spool"));
     spool.prepare().unwrap();
-    Place { _directory: directory, spool }
+    Place { directory, spool }
 }
 
 fn envelope() -> Envelope {
@@ -43,9 +44,10 @@ fn entries(path: &Path) -> usize {
 
 #[test]
 fn what_is_put_in_is_taken_in_its_order_and_gone_afterwards() {
-    let Place { spool, .. } = place();
+    let place = place();
+    let spool = &place.spool;
     let large = vec![b'x'; 300_000];
-    let names = [put(&spool, b"one\r\n"), put(&spool, &large), put(&spool, b"")];
+    let names = [put(spool, b"one\r\n"), put(spool, &large), put(spool, b"")];
     let mut sorted = names.to_vec();
     sorted.sort();
     assert_eq!(spool.claim(100).unwrap(), sorted);
@@ -68,9 +70,10 @@ fn what_is_put_in_is_taken_in_its_order_and_gone_afterwards() {
 
 #[test]
 fn only_so_many_are_claimed_at_once() {
-    let Place { spool, .. } = place();
+    let place = place();
+    let spool = &place.spool;
     for _ in 0..5 {
-        put(&spool, b"x\r\n");
+        put(spool, b"x\r\n");
     }
     assert_eq!((spool.claim(2).unwrap().len(), entries(&spool.drop_directory())), (2, 3));
     assert_eq!((spool.claim(4).unwrap().len(), entries(&spool.drop_directory())), (4, 1));
@@ -78,11 +81,12 @@ fn only_so_many_are_claimed_at_once() {
 
 #[test]
 fn modes_keep_others_out() {
-    let Place { spool, .. } = place();
+    let place = place();
+    let spool = &place.spool;
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!(mode(&spool.drop_directory()), DROP_MODE);
     assert_eq!((mode(&spool.taken_directory()), mode(&spool.aside_directory())), (0o700, 0o700));
-    let name = put(&spool, b"x\r\n");
+    let name = put(spool, b"x\r\n");
     assert_eq!(mode(&spool.drop_directory().join(name)), 0o600, "the owner of the spool put it in");
     fs::set_permissions(spool.aside_directory(), Permissions::from_mode(0o777)).unwrap();
     spool.prepare().unwrap();
@@ -94,10 +98,11 @@ fn modes_keep_others_out() {
 
 #[test]
 fn what_is_no_plain_file_is_not_taken() {
-    let Place { spool, _directory } = place();
+    let place = place();
+    let spool = &place.spool;
     let drop = spool.drop_directory();
-    let secret = _directory.path().join("secret");
-    let name = put(&spool, b"x\r\n");
+    let secret = place.directory.path().join("secret");
+    let name = put(spool, b"x\r\n");
     fs::rename(drop.join(name), &secret).unwrap();
     symlink(&secret, drop.join("1.msg")).unwrap();
     fs::hard_link(&secret, drop.join("2.msg")).unwrap();
@@ -114,7 +119,8 @@ fn what_is_no_plain_file_is_not_taken() {
 
 #[test]
 fn what_is_torn_or_changed_is_noticed() {
-    let Place { spool, .. } = place();
+    let place = place();
+    let spool = &place.spool;
     let text = [b"y".repeat(100_000), b"\r\n".to_vec()].concat();
     type Spoil = fn(&fs::File, u64);
     let cases: [(&str, Spoil); 5] = [
@@ -125,7 +131,7 @@ fn what_is_torn_or_changed_is_noticed() {
         ("changed", |file, length| file.write_all_at(b"Y", length / 2).unwrap()),
     ];
     for (what, spoil) in cases {
-        let name = put(&spool, &text);
+        let name = put(spool, &text);
         let path = spool.drop_directory().join(&name);
         spoil(&fs::File::options().write(true).open(&path).unwrap(), fs::metadata(&path).unwrap().len());
         assert!(spool.claim(10).unwrap().contains(&name));
@@ -134,7 +140,7 @@ fn what_is_torn_or_changed_is_noticed() {
         assert!(spool.set_aside(&name).unwrap().exists());
     }
     // Its owner changes it while it is read.
-    let name = put(&spool, &text);
+    let name = put(spool, &text);
     spool.claim(10).unwrap();
     let path = spool.taken_directory().join(&name);
     let mut spooled = spool.open(&name).unwrap();
@@ -148,7 +154,8 @@ fn what_is_torn_or_changed_is_noticed() {
 
 #[test]
 fn a_failed_put_leaves_nothing_and_unfinished_files_wait_an_hour() {
-    let Place { spool, .. } = place();
+    let place = place();
+    let spool = &place.spool;
     let failed = spool.put(&envelope(), |_| Err(io::ErrorKind::BrokenPipe.into()));
     assert_eq!(failed.map_err(|error| error.kind()), Err(io::ErrorKind::BrokenPipe));
     assert_eq!(entries(&spool.drop_directory()), 0);
@@ -163,7 +170,8 @@ fn a_failed_put_leaves_nothing_and_unfinished_files_wait_an_hour() {
 
 #[test]
 fn nothing_is_overwritten_aside() {
-    let Place { spool, .. } = place();
+    let place = place();
+    let spool = &place.spool;
     for _ in 0..3 {
         fs::write(spool.drop_directory().join("a.msg"), "x").unwrap();
         assert_eq!(spool.claim(10).unwrap(), ["a.msg"]);
@@ -177,5 +185,27 @@ fn a_spool_that_is_not_there_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let spool = Spool::new(directory.path().join("nowhere"));
     assert_eq!(spool.put(&envelope(), |_| Ok(())).map_err(|e| e.kind()), Err(io::ErrorKind::NotFound));
-    assert!(Spool::new(directory.path().join("a/b")).prepare().is_err());
+    let deep = Spool::new(directory.path().join("a/b"));
+    assert!(deep.prepare().is_err(), "the daemon makes its state directory, and nothing else above");
+    deep.build().unwrap();
+    deep.prepare().unwrap();
+    put(&deep, b"x\r\n");
+}
+
+#[test]
+fn what_root_builds_belongs_to_the_owner_of_the_place() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(directory.path(), Some(4711), Some(4712)).unwrap();
+    let spool = Spool::new(directory.path().join("state/spool"));
+    spool.build().unwrap();
+    let name = put(&spool, b"x\r\n");
+    let drop = fs::metadata(spool.drop_directory()).unwrap();
+    assert_eq!((drop.uid(), drop.gid(), drop.mode() & 0o7777), (4711, 4712, DROP_MODE));
+    let file = fs::metadata(spool.drop_directory().join(name)).unwrap();
+    assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (0, 4712, 0o640));
+    let refused = spool.prepare().unwrap_err().to_string();
+    assert!(refused.contains("belongs to user 4711"), "{refused}");
 }
