@@ -4,13 +4,34 @@
 //! up to the end), `Q: octets` (content committed, without the trace field, an added Date shown as NOW), `D: wishes`
 //! (what a committed envelope asks for about notifications, decoded, MAIL before the recipients) or `X` (the server
 //! closes, although the client would go on). Escapes are `\r \n \t \\ \xNN` and `\*N{text}`, the
-//! text N times. `#` starts a comment. All that the client has to say is sent without waiting, in one write and
+//! text N times. All that the client has to say is sent without waiting, in one write and
 //! then octet by octet: PIPELINING is offered, so both must read the same.
+//!
+//! `#` starts a comment. The comments at the top are the script's head: fields, one `# name: text` each, continued by
+//! comment lines that start with blanks. The table in `docs/smtp.md` is made of them, with what other servers answer
+//! to the same octets beside it (`tests/interop/references.py`).
+//!
+//! | field | what it says |
+//! |---|---|
+//! | `what` | the case, in a sentence or less |
+//! | `kind` | `ordinary`, `tolerance` (what old clients do and the standard does not have), `limit` or `attack` |
+//! | `who` | the devices, clients or attackers that do it |
+//! | `rfc` | number and sections, such as `5321 §4.1.1.2, 3461 §4` |
+//! | `why` | why we answer so, and why it differs from what others do |
+//! | `sent` | optional; how `references.py` sends it: `in steps` (the default: a line, its reply, the next line; content whole) or `at once` (all of it before the greeting has come) |
+//! | `listener` | optional; what the listener is like, where it is not the plain one |
+//! | `apart` | optional; what this test's gate does that the real daemon cannot be made to do in that tool: the daemon's answers are not held against the `S:` lines there |
 
 // A test that fails is to say so at once.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{net::IpAddr, path::Path, sync::Arc, sync::Mutex, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    sync::Mutex,
+    time::Duration,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use waxseal::{
@@ -85,6 +106,8 @@ impl Sink for FakeSink {
         Ok(())
     }
 
+    fn send_ahead(&mut self, _: &Receipt) {}
+
     async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
         let content = Content::new(self.octets.clone().into()).expect("content is canonical");
         assert!(content.octets().starts_with(b"Received: from "));
@@ -128,6 +151,7 @@ fn start(shutdown: &CancellationToken) -> (tokio::io::DuplexStream, Queue, tokio
 
 #[derive(Default)]
 struct Script {
+    head: Vec<(String, String)>,
     sent: Vec<u8>,
     replies: Vec<String>,
     committed: Vec<Vec<u8>>,
@@ -176,7 +200,31 @@ fn read(path: &Path) -> Script {
             kind => assert!(kind.is_empty() || kind.starts_with('#'), "{}: {line}", path.display()),
         }
     }
+    script.head = head(path);
     script
+}
+
+/// The fields of a script's head, folded lines joined.
+fn head(path: &Path) -> Vec<(String, String)> {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    let text = std::fs::read_to_string(path).unwrap();
+    for comment in text.lines().map_while(|line| line.strip_prefix('#')) {
+        let named = comment
+            .strip_prefix(' ')
+            .filter(|text| !text.starts_with(' '))
+            .and_then(|text| text.split_once(": "));
+        match (named, fields.last_mut()) {
+            (Some((name, text)), _) => fields.push((name.to_owned(), text.trim().to_owned())),
+            (None, Some((_, text))) if comment.starts_with("  ") => {
+                text.push(' ');
+                text.push_str(comment.trim());
+            }
+            _ => {
+                panic!("{}: `#{comment}` is neither a field of the head nor the rest of one", path.display())
+            }
+        }
+    }
+    fields
 }
 
 /// Without the `Received` field, and with `NOW` for a date that was added: both differ from run to run.
@@ -232,16 +280,48 @@ async fn play(path: &Path, piece: usize) {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
+fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "txt"));
     paths.sort();
     assert!(!paths.is_empty());
-    for path in paths {
+    paths
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
+    for path in scripts() {
         play(&path, usize::MAX).await;
         play(&path, 1).await;
+    }
+}
+
+#[test]
+fn every_dialogue_says_what_it_is_about() {
+    const MUST: [&str; 5] = ["what", "kind", "who", "rfc", "why"];
+    const MAY: [(&str, Option<&[&str]>); 4] = [
+        ("kind", Some(&["ordinary", "tolerance", "limit", "attack"])),
+        ("sent", Some(&["in steps", "at once"])),
+        ("apart", None),
+        ("listener", None),
+    ];
+    for path in scripts() {
+        let (name, head) = (path.display(), read(&path).head);
+        let mut names: Vec<&str> = head.iter().map(|(name, _)| name.as_str()).collect();
+        for must in MUST {
+            assert!(names.contains(&must), "{name}: the head has no `{must}`");
+        }
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{name}: a field is there twice");
+        for (field, text) in &head {
+            assert!(!text.is_empty(), "{name}: `{field}` says nothing");
+            match MAY.iter().find(|(may, _)| may == field) {
+                Some((_, Some(words))) => assert!(words.contains(&text.as_str()), "{name}: {field}: {text}"),
+                Some((_, None)) => {}
+                None => assert!(MUST.contains(&field.as_str()), "{name}: `{field}` is no field"),
+            }
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use url::Url;
 
 /// Exit codes of sysexits.h and the contract.
 pub(super) const FAILED: u8 = 1;
-const UNAVAILABLE: u8 = 69;
+pub(super) const UNAVAILABLE: u8 = 69;
 pub(super) const TEMPORARY: u8 = 75;
 const CONFIGURATION: u8 = 78;
 

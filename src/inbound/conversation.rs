@@ -103,7 +103,7 @@ impl<G: Gate> Conversation<G> {
         self.count(reply)
     }
 
-    /// The end of data: what was agreed on, and the state is idle again.
+    /// The content comes now: what was agreed on, and the state is idle again behind it.
     pub(super) fn finish(&mut self) -> Option<(Envelope, Route)> {
         std::mem::take(&mut self.transaction).finish()
     }

@@ -41,6 +41,9 @@ pub trait Sink: Send + 'static {
     /// Takes further canonical octets.
     fn write(&mut self, octets: &[u8]) -> impl Future<Output = Result<(), CommitError>> + Send;
 
+    /// Told behind every write what is known of the message, for large ones that may be sent on while they still come.
+    fn send_ahead(&mut self, receipt: &Receipt);
+
     /// Makes the message durable, or has the provider take it. After `Ok` the client is told what it says.
     fn commit(self, receipt: Receipt) -> impl Future<Output = Result<Commitment, CommitError>> + Send;
 }
@@ -52,6 +55,10 @@ impl Sink for Intake {
 
     fn write(&mut self, octets: &[u8]) -> impl Future<Output = Result<(), CommitError>> + Send {
         Intake::write(self, octets)
+    }
+
+    fn send_ahead(&mut self, receipt: &Receipt) {
+        Intake::send_ahead(self, receipt);
     }
 
     fn commit(self, receipt: Receipt) -> impl Future<Output = Result<Commitment, CommitError>> + Send {

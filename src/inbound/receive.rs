@@ -28,6 +28,7 @@ type Refusal = (&'static str, Reply);
 /// A message coming in. Dropped, it leaves nothing behind.
 pub(super) struct Reception<S> {
     sink: S,
+    receipt: Receipt,
     origin: Origin,
     limit: u64,
     decoder: DataDecoder,
@@ -41,9 +42,11 @@ pub(super) struct Reception<S> {
 
 impl<S: Sink> Reception<S> {
     /// `limit` is in octets of content.
-    pub(super) fn new(sink: S, origin: Origin, limit: u64) -> Self {
+    pub(super) fn new(sink: S, envelope: Envelope, route: Route, origin: Origin, limit: u64) -> Self {
+        let Route { account, application } = route;
         Self {
             sink,
+            receipt: Receipt { envelope, account, application },
             origin,
             limit,
             decoder: DataDecoder::default(),
@@ -80,12 +83,11 @@ impl<S: Sink> Reception<S> {
     }
 
     /// Hands the whole message over. `Err` is our refusal to send and the word for it in logs.
-    pub(super) async fn finish(self, envelope: Envelope, route: Route) -> Result<Commitment, Refusal> {
-        if let Some(refusal) = self.refusal {
-            return Err(refusal);
+    pub(super) async fn finish(self) -> Result<Commitment, Refusal> {
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => self.sink.commit(self.receipt).await.map_err(|error| refusal(&error)),
         }
-        let Route { account, application } = route;
-        self.sink.commit(Receipt { envelope, account, application }).await.map_err(|error| refusal(&error))
     }
 
     async fn pass_on(&mut self, done: bool) -> Result<(), CommitError> {
@@ -106,6 +108,7 @@ impl<S: Sink> Reception<S> {
         if !self.pending.is_empty() {
             self.sink.write(&self.pending).await?;
             self.pending.clear();
+            self.sink.send_ahead(&self.receipt);
         }
         Ok(())
     }

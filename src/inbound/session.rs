@@ -151,9 +151,9 @@ where
     /// Takes content up to the end of data, and answers it.
     async fn receive(&mut self) -> Result<Next, End> {
         let limits = self.gate.limits();
-        let Some((client_name, esmtp)) = self.talk.conversation().map(|c| c.client_name()) else {
-            return Ok(Next::Abandon);
-        };
+        let Some(conversation) = self.talk.conversation() else { return Ok(Next::Abandon) };
+        let Some((envelope, route)) = conversation.finish() else { return Ok(Next::Abandon) };
+        let (client_name, esmtp) = conversation.client_name();
         let origin = Origin {
             client: self.peer.client,
             client_name: client_name.to_owned(),
@@ -161,7 +161,7 @@ where
             hostname: self.gate.hostname(),
             at: SystemTime::now(),
         };
-        let mut reception = Reception::new(self.gate.begin(), origin, limits.message_size);
+        let mut reception = Reception::new(self.gate.begin(), envelope, route, origin, limits.message_size);
         let mut grace = None;
         loop {
             let progress = reception.take(self.input.octets()).await;
@@ -186,10 +186,7 @@ where
 
     async fn settle(&mut self, reception: Reception<G::Sink>) -> Next {
         let bare_lf = reception.bare_lf_client();
-        let Some((envelope, route)) = self.talk.conversation().and_then(|c| c.finish()) else {
-            return Next::Abandon;
-        };
-        let outcome = reception.finish(envelope, route).await;
+        let outcome = reception.finish().await;
         let reply = match outcome {
             Ok(commitment) => {
                 if let Some(conversation) = self.talk.conversation() {

@@ -6,7 +6,9 @@ use super::{
     entry::Received,
     journal::{Durability, Place},
     read_back::blocking,
-    record, told,
+    record,
+    through::Early,
+    told,
 };
 use crate::{
     account::{AccountId, ApplicationId},
@@ -75,6 +77,18 @@ pub struct Intake {
     message_id: Option<String>,
     /// Whether it is a notification of our own.
     notification: bool,
+    ahead: Ahead,
+}
+
+/// Whether the provider gets the message while it is still being received.
+#[derive(Debug)]
+enum Ahead {
+    /// Nobody has asked for it.
+    No,
+    /// It was asked for, and could not be.
+    Refused,
+    /// It does.
+    Underway(Early),
 }
 
 /// The file of a large content until its message is committed. Dropped before that, it goes.
@@ -123,6 +137,7 @@ impl Intake {
             broken: false,
             message_id: None,
             notification: false,
+            ahead: Ahead::No,
         }
     }
 
@@ -163,9 +178,21 @@ impl Intake {
         })
         .await?;
         self.broken = false;
+        if let Ahead::Underway(early) = &self.ahead {
+            early.grew(content.octets);
+        }
         self.file = Some(content);
         self.buffer = buffer;
         Ok(())
+    }
+
+    /// Lets the provider have what is in a file already, while the rest still comes: for large messages of accounts that
+    /// deliver `through`, where there is a connection to spare. To be called behind any [`Intake::write`]; it asks once.
+    pub fn send_ahead(&mut self, receipt: &Receipt) {
+        if let (Ahead::No, Some(content)) = (&self.ahead, &self.file) {
+            let early = Early::begin(&self.queue, self.id, receipt, content.path.clone(), content.octets);
+            self.ahead = early.map_or(Ahead::Refused, Ahead::Underway);
+        }
     }
 
     /// Makes the message durable, or, where its account delivers `through`, offers it to the provider first. After
@@ -215,7 +242,11 @@ impl Intake {
                 ContentSource::Memory(content.map_err(|error| CommitError::Io(error.to_string()))?)
             }
         };
-        Ok(Whole { queue: self.queue.clone(), received: Arc::new(received), source, file })
+        let early = match self.ahead {
+            Ahead::Underway(early) => Some(early),
+            Ahead::No | Ahead::Refused => None,
+        };
+        Ok(Whole { queue: self.queue, received: Arc::new(received), source, file, early })
     }
 }
 
@@ -239,6 +270,7 @@ pub(super) struct Whole {
     pub(super) received: Arc<Received>,
     pub(super) source: ContentSource,
     file: Option<ContentFile>,
+    pub(super) early: Option<Early>,
 }
 
 impl Whole {
