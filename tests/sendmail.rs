@@ -69,7 +69,8 @@ fn without_trace(message: &Received) -> String {
     text.split_inclusive('\n').skip(end).collect()
 }
 
-const LETTER: &[u8] = b"From: App <app@app.example>\nTo: \"Last, First\" <one@example.org>\nBcc: two@example.org,\n\
+const LETTER: &[u8] =
+    b"From: App <app@app.example>\nTo: \"Last, First\" <one@example.org>\nBcc: two@example.org,\n\
     \tthree@example.org\nSubject: \xfcber\n\nHello\n.\n.dot\nend";
 
 #[test]
@@ -104,6 +105,17 @@ fn without_i_a_lone_dot_ends_the_message_and_a_header_is_made_where_there_is_non
 }
 
 #[test]
+fn names_without_a_domain_are_what_the_aliases_say() {
+    let (provider, house) = scene();
+    let _daemon = house.serve();
+    let aliases = house.path("aliases");
+    fs::write(&aliases, "# mail for people\nroot: ops\nops: one@example.org, two@example.org\n").unwrap();
+    let words = ["-oA", aliases.to_str().unwrap(), "-oem", "-i", "-fapp@app.example", "root"];
+    sendmail(&house, &words, b"Subject: Cron\n\nx\n").ok();
+    assert_eq!(provider.arrivals(1)[0].to, ["one@example.org", "two@example.org"]);
+}
+
+#[test]
 fn wishes_about_notifications_and_the_null_sender_reach_the_provider() {
     let provider = Provider::start(SandboxOptions { dsn: true, ..Default::default() });
     let house = House::beside(&provider);
@@ -127,7 +139,8 @@ fn while_the_daemon_is_down_mail_is_spooled_and_then_delivered_once() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stderr.contains("spooled as"), "{ran:?}");
     assert_eq!(waiting(&house), 1);
-    let quiet = sendmail(&house, &["-i", "-Nnever", "-fapp@app.example", "five@example.org"], b"Subject: 2\n\n2\n");
+    let quiet =
+        sendmail(&house, &["-i", "-Nnever", "-fapp@app.example", "five@example.org"], b"Subject: 2\n\n2\n");
     assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
 
     let _daemon = house.serve();
@@ -137,7 +150,10 @@ fn while_the_daemon_is_down_mail_is_spooled_and_then_delivered_once() {
     assert_eq!(provider.received().len(), 2, "each of them once");
     let first = arrived.iter().find(|message| message.to.len() == 3).unwrap();
     let uid = rustix::process::getuid().as_raw();
-    assert!(text(first).starts_with(&format!("Received: by relay.example.com (waxseal, from userid {uid})\r\n\tid ")));
+    assert!(
+        text(first)
+            .starts_with(&format!("Received: by relay.example.com (waxseal, from userid {uid})\r\n\tid "))
+    );
     assert!(!text(first).contains("Bcc") && text(first).ends_with("Hello\r\n.\r\n.dot\r\nend\r\n"));
     assert!(first.mail_parameters.contains("BODY=8BITMIME"));
     house.log_line(&["taken from the spool", &format!("uid={uid}"), "queue_id="]);
@@ -148,7 +164,11 @@ fn while_the_daemon_is_down_mail_is_spooled_and_then_delivered_once() {
 fn a_daemon_that_has_no_room_now_has_the_message_later() {
     let (provider, house) = scene_with("max_size = \"1KiB\"", "");
     let daemon = house.serve();
-    let ran = sendmail(&house, &["-v", "-fapp@app.example", "one@example.org"], &b"Subject: x\n\nlarge\n".repeat(200));
+    let ran = sendmail(
+        &house,
+        &["-v", "-fapp@app.example", "one@example.org"],
+        &b"Subject: x\n\nlarge\n".repeat(200),
+    );
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stderr.contains("452"), "{ran:?}");
     house.log_line(&["spooled mail has to wait", "no room"]);
@@ -192,7 +212,11 @@ fn a_large_message_takes_little_memory() {
     let (provider, house) = scene();
     let _daemon = house.serve();
     let mut command = waxseal();
-    command.arg("sendmail").arg("-C").arg(house.config()).args(["-i", "-fapp@app.example", "one@example.org"]);
+    command.arg("sendmail").arg("-C").arg(house.config()).args([
+        "-i",
+        "-fapp@app.example",
+        "one@example.org",
+    ]);
     let mut child = Running(command.stdin(Stdio::piped()).spawn().unwrap());
     let mut input = child.0.stdin.take().unwrap();
     let line = b"0123456789012345678901234567890123456789012345678901234567890123456789\n";
@@ -223,7 +247,7 @@ fn other_names_and_other_modes() {
     let call = |program: &Path, words: &[&str]| {
         run(Command::new(program).env_clear().arg("-C").arg(house.config()).args(words).stdin(Stdio::null()))
     };
-    assert_eq!(call(&mailq, &[]).code, 69, "no daemon");
+    assert_eq!(call(&mailq, &[]).code, 69, "neither a daemon nor its files");
     assert_eq!((call(&newaliases, &[]).code, call(&program, &["-bi"]).code), (0, 0));
     let daemon = house.serve();
     assert_eq!(call(&mailq, &[]).ok(), "Mail queue is empty\n");
@@ -237,8 +261,13 @@ fn other_names_and_other_modes() {
     provider.faults().clear();
     assert_eq!(call(&program, &["-q"]).code, 0);
     provider.arrivals(1);
+    house.queue_empties();
     drop(daemon);
     assert_eq!(call(&program, &["-q"]).code, 69);
+    call(&program, &["-fapp@app.example", "one@example.org"]).ok();
+    let stopped = call(&mailq, &[]);
+    assert!(stopped.stderr.contains("1 messages are in the spool"), "{stopped:?}");
+    assert_eq!(stopped.ok(), "Mail queue is empty\n");
     assert!(call(&program, &["--help"]).ok().contains("-oi"));
 }
 
@@ -261,7 +290,8 @@ fn smtp_on_standard_input_and_output() {
     // Standard input stays open: it is the daemon that ends it.
     child.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(child.wait().success());
-    let codes: Vec<&str> = said.lines().filter(|line| line.as_bytes()[3] == b' ').map(|line| &line[..3]).collect();
+    let codes: Vec<&str> =
+        said.lines().filter(|line| line.as_bytes()[3] == b' ').map(|line| &line[..3]).collect();
     assert_eq!(codes, ["220", "250", "250", "250", "354", "250", "221"], "{said}");
     assert!(text(&provider.arrivals(1)[0]).ends_with("\r\n.\r\n"));
 }
@@ -314,7 +344,6 @@ fn exit_codes() {
     for part in ["not sent", "not spooled", "spool/drop", "refused"] {
         assert!(ran.stderr.contains(part), "{part}: {ran:?}");
     }
-    assert_eq!(sendmail(&house, &["-bp"], b"").code, 69);
 }
 
 #[test]
@@ -397,7 +426,12 @@ fn another_user_may_put_in_and_read_nothing() {
     fs::copy(env!("CARGO_BIN_EXE_waxseal"), &binary).unwrap();
     open(&binary, 0o755);
     let own = house.path("own.toml");
-    let text = format!("[queue]\nspool = \"{}\"\n[[listener]]\naddress = \"{}\"\n", root.display(), house.smtp);
+    let text = format!(
+        "state_dir = \"{}\"\n[queue]\nspool = \"{}\"\n[[listener]]\naddress = \"{}\"\n",
+        house.state().display(),
+        root.display(),
+        house.smtp
+    );
     fs::write(&own, text).unwrap();
     open(&own, 0o644);
     open(&house.config(), 0o600);
@@ -416,13 +450,14 @@ fn another_user_may_put_in_and_read_nothing() {
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640, "the daemon's group reads it, and nobody else");
     let mut peek = Command::new("/bin/sh");
-    let script = format!("ls {0}/drop || ls {0}/taken || ls {0}/aside || rm {1}", root.display(), file.display());
+    let script =
+        format!("ls {0}/drop || ls {0}/taken || ls {0}/aside || rm {1}", root.display(), file.display());
     peek.args(["-c", &script]).uid(NOBODY + 1).gid(NOBODY + 1).stdin(Stdio::null());
     let peeked = run(&mut peek);
     assert!(peeked.code != 0 && peeked.stdout.is_empty(), "{peeked:?}");
     // Nor may they ask for the queue.
-    let asked = as_nobody(&own, &["-bp"]);
-    assert!([69, 77].contains(&asked.code), "{asked:?}");
+    assert_eq!(as_nobody(&own, &["-bp"]).code, 77);
+    assert_eq!(as_nobody(&own, &["-q"]).code, 0);
 
     let _daemon = house.serve();
     assert!(text_of_first(&provider).contains(&format!("from userid {NOBODY})")));
@@ -462,7 +497,7 @@ fn kill_9_during_the_pickup_loses_nothing() {
     const CONNECTIONS: usize = 2;
     let (provider, house) = scene_with("", &format!("max_connections = {CONNECTIONS}\n"));
     drop(house.serve());
-    let spool = spool(&house);
+    let (spool, mut under_way) = (spool(&house), 0);
     for kill in 0..KILLS {
         for number in 0..MESSAGES / KILLS {
             put(&spool, &format!("m{kill}-{number}"));
@@ -470,14 +505,18 @@ fn kill_9_during_the_pickup_loses_nothing() {
         let mut daemon = house.serve();
         std::thread::sleep(Duration::from_millis(fastrand::u64(0..300)));
         daemon.kill();
+        under_way += usize::from(waiting(&house) > 0);
     }
+    assert!(under_way > 0, "no kill found the spool half taken: this shows too little");
     let _daemon = house.serve();
     until("an empty spool", || (waiting(&house) == 0).then_some(()));
     house.queue_empties();
     let subjects = subjects(&provider);
     assert_eq!(subjects.len(), MESSAGES, "some are lost");
     let twice: usize = subjects.values().map(|count| count - 1).sum();
-    println!("{KILLS} kills, {MESSAGES} messages, none lost, {twice} came twice");
+    println!(
+        "{KILLS} kills, {under_way} with the spool half taken; {MESSAGES} messages, LOST 0, {twice} came twice"
+    );
     assert!(twice <= KILLS * (1 + 4 * CONNECTIONS), "{twice} came twice");
     assert_eq!(spool.count_aside(), 0);
 }

@@ -5,13 +5,17 @@ use super::{
     output::{complain, say},
 };
 use crate::{
-    admin::protocol::{MessageView, QueueChange, Request},
+    admin::{
+        answer_stopped,
+        protocol::{Answer, MessageView, QueueChange, Request},
+    },
     config::{Front, front, process_env},
     sendmail::{
         Exit, bridge,
         options::{self, HELP, Mode},
         submit,
     },
+    spool::Spool,
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -113,27 +117,38 @@ impl Call {
     }
 }
 
-/// Asks the daemon. `Err` is the exit code, after the reason has been printed.
-fn ask(front: &Front, request: &Request) -> Result<serde_json::Value, Exit> {
+/// Asks the daemon. `Err` is the exit code, after the reason has been printed; `None` where none listens.
+fn ask(front: &Front, request: &Request) -> Result<Option<serde_json::Value>, Exit> {
     let path = front.state_dir.join(SOCKET);
-    let stream = UnixStream::connect(&path).map_err(|error| {
-        let (exit, hint) = match error.kind() {
-            ErrorKind::PermissionDenied => {
-                (Exit::NoPermission, "the queue is for root and the daemon's user; try sudo")
-            }
-            _ => (Exit::Unavailable, "is waxseal running? what waits goes by itself once it is"),
-        };
-        complain(&format!("{}: {error}; {hint}", path.display()));
-        exit
-    })?;
-    // Whatever goes wrong from here on has been printed.
-    converse(stream, &path, request, &mut |_| {}).map_err(|_| Exit::Unavailable)
+    match UnixStream::connect(&path) {
+        // Whatever goes wrong from here on has been printed.
+        Ok(stream) => converse(stream, &path, request, &mut |_| {}).map(Some).map_err(|_| Exit::Unavailable),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => {
+            complain(&format!(
+                "{}: {error}; the queue is for root and the daemon's user: try sudo",
+                path.display()
+            ));
+            Err(Exit::NoPermission)
+        }
+    }
 }
 
-/// Postfix's form, which monitoring knows.
+/// Postfix's form, which monitoring knows. Of a daemon that is stopped its files are read.
 fn list(front: &Front) -> Exit {
-    let answer = match ask(front, &Request::QueueList { account: None, most: 100_000 }) {
-        Ok(answer) => answer,
+    let request = Request::QueueList { account: None, most: 100_000 };
+    let answer = match ask(front, &request) {
+        Ok(Some(answer)) => answer,
+        Ok(None) => match answer_stopped(&front.state_dir, &request) {
+            Answer::Done(answer) | Answer::Progress(answer) => {
+                complain("the daemon is not running: this is from its files");
+                answer
+            }
+            Answer::Failed { message, .. } => {
+                complain(&format!("the daemon is not running; by its files: {message}"));
+                return Exit::Unavailable;
+            }
+        },
         Err(exit) => return exit,
     };
     let Ok(messages) = serde_json::from_value::<Vec<MessageView>>(answer) else {
@@ -141,6 +156,14 @@ fn list(front: &Front) -> Exit {
         return Exit::Software;
     };
     say(listing(&messages).trim_end());
+    let spool = Spool::new(&front.spool);
+    let spooled = spool.count_waiting();
+    if spooled > 0 {
+        let place = spool.root().display();
+        complain(&format!(
+            "besides, {spooled} messages are in the spool {place}: the daemon takes them when it runs"
+        ));
+    }
     Exit::Ok
 }
 
@@ -176,7 +199,11 @@ fn flush(front: &Front) -> Exit {
     let change =
         Request::QueueChange { change: QueueChange::Retry, ids: Vec::new(), account: None, all: true };
     match ask(front, &change) {
-        Ok(_) | Err(Exit::NoPermission) => Exit::Ok,
+        Ok(Some(_)) | Err(Exit::NoPermission) => Exit::Ok,
+        Ok(None) => {
+            complain("waxseal is not running; what waits goes by itself once it is");
+            Exit::Unavailable
+        }
         Err(exit) => exit,
     }
 }

@@ -3,9 +3,8 @@
 //! and whatever cannot be had is what it is by default.
 
 use super::{
-    ListenAddress, ListenerSettings,
+    ListenAddress, ListenerSettings, listeners,
     load::{DEFAULT_PATH, join, read_sources},
-    listeners,
     reader::Reader,
     sections,
 };
@@ -112,7 +111,8 @@ fn doors(listeners: &[ListenerSettings]) -> Vec<(usize, Vec<Door>)> {
 fn doors_of(address: &ListenAddress) -> Option<Vec<Door>> {
     match address {
         ListenAddress::Tcp(address) if address.ip().is_unspecified() => {
-            let loopback = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+            let loopback =
+                if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
             Some(vec![Door::Tcp(SocketAddr::new(loopback, address.port()))])
         }
         ListenAddress::Tcp(address) => {

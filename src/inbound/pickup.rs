@@ -97,7 +97,10 @@ impl<G: Gate<Sink = Intake>> Pickup<G> {
             let names = match blocking(move || spool.prepare().and_then(|()| spool.claim(BATCH))).await {
                 Ok(names) => names,
                 Err(problem) => {
-                    self.say_once(&problem.to_string(), "the spool cannot be used, and mail left there waits");
+                    self.say_once(
+                        &problem.to_string(),
+                        "the spool cannot be used, and mail left there waits",
+                    );
                     return LONG_PAUSE;
                 }
             };
@@ -201,7 +204,9 @@ impl<G: Gate<Sink = Intake>> Pickup<G> {
                     continue;
                 }
                 if scan.hops() > limits::HOPS {
-                    return Err(Obstacle::Never("it has been through too many hops, and seems to loop".into()));
+                    return Err(Obstacle::Never(
+                        "it has been through too many hops, and seems to loop".into(),
+                    ));
                 }
                 let (hostname, id) = (self.gate.hostname(), intake.id());
                 let trace = LocalTrace { uid: spooled.uid(), hostname: &hostname, id, at: SystemTime::now() };
@@ -236,7 +241,9 @@ impl<G: Gate<Sink = Intake>> Pickup<G> {
 /// No descriptors left, for this process or for the host.
 fn is_shortage(error: &io::Error) -> bool {
     let errno = error.raw_os_error();
-    [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].iter().any(|short| errno == Some(short.raw_os_error()))
+    [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+        .iter()
+        .any(|short| errno == Some(short.raw_os_error()))
 }
 
 /// Envelopes of `most` recipients each.

@@ -82,7 +82,9 @@ fn tokens(list: &[u8]) -> (Vec<Token>, Option<usize>) {
             _ => Kind::Word,
         };
         at = match kind {
-            Kind::Word => list[at..].iter().position(|b| is_special(*b) || is_blank(*b)).map_or(list.len(), |n| at + n),
+            Kind::Word => {
+                list[at..].iter().position(|b| is_special(*b) || is_blank(*b)).map_or(list.len(), |n| at + n)
+            }
             kind => match closing(list, at, if kind == Kind::Quoted { b'"' } else { b']' }) {
                 Some(end) => end + 1,
                 None => {

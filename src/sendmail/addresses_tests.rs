@@ -2,7 +2,10 @@ use super::*;
 use proptest::prelude::*;
 
 fn read(list: &str) -> Vec<String> {
-    parse(list.as_bytes()).into_iter().map(|found| found.unwrap_or_else(|error| format!("NO {}", error.0))).collect()
+    parse(list.as_bytes())
+        .into_iter()
+        .map(|found| found.unwrap_or_else(|error| format!("NO {}", error.0)))
+        .collect()
 }
 
 #[test]
@@ -38,11 +41,10 @@ fn lists() {
         ("a@b,\r\n\tc@d,\r\n (x)\r\n e@f", &["a@b", "c@d", "e@f"]),
         ("\"folded\r\n name\" <a@b>", &["a@b"]),
         // Groups.
-        ("A Group:Ed Jones <ed@a.test>,joe@where.test,John <jdoe@one.test>;", &[
-            "ed@a.test",
-            "joe@where.test",
-            "jdoe@one.test",
-        ]),
+        (
+            "A Group:Ed Jones <ed@a.test>,joe@where.test,John <jdoe@one.test>;",
+            &["ed@a.test", "joe@where.test", "jdoe@one.test"],
+        ),
         ("Undisclosed recipients:;", &[]),
         ("(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;", &[]),
         ("one:a@b;, two:c@d;, e@f", &["a@b", "c@d", "e@f"]),
@@ -54,7 +56,10 @@ fn lists() {
         ("<@[192.0.2.1]:mary@example.net>", &["mary@example.net"]),
         // Blanks around dots (obs-local-part, obs-domain).
         ("john . q . public @ example . com", &["john.q.public@example.com"]),
-        ("<boss@nil.test>, jdoe@one.test. , mary @ example.net", &["boss@nil.test", "jdoe@one.test.", "mary@example.net"]),
+        (
+            "<boss@nil.test>, jdoe@one.test. , mary @ example.net",
+            &["boss@nil.test", "jdoe@one.test.", "mary@example.net"],
+        ),
         // Quoted local parts.
         ("\"john doe\"@x", &["\"john doe\"@x"]),
         ("\"john\"@x", &["john@x"]),

@@ -24,7 +24,8 @@ impl Aliases {
             let (name, targets) = entry.split_once(':')?;
             let name = name.trim().trim_matches('"').to_ascii_lowercase();
             let local = |target: &str| target.starts_with(['/', '|', '"']) || target.starts_with(":include:");
-            let targets = targets.split(',').map(str::trim).filter(|target| !local(target)).collect::<Vec<_>>();
+            let targets =
+                targets.split(',').map(str::trim).filter(|target| !local(target)).collect::<Vec<_>>();
             let targets: Vec<_> = targets
                 .iter()
                 .flat_map(|target| addresses::parse(target.trim_start_matches('\\').as_bytes()))

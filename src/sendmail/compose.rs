@@ -62,9 +62,17 @@ mod tests {
         let (date, id) = ("Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n", "Message-ID: <1.2@x.example>\r\n");
         let cases = [
             ("", "", format!("{date}From: root@x.example\r\n{id}\r\n")),
-            ("Subject: s\r\n", "R. Oot", format!("{date}From: \"R. Oot\" <root@x.example>\r\n{id}Subject: s\r\n\r\n")),
+            (
+                "Subject: s\r\n",
+                "R. Oot",
+                format!("{date}From: \"R. Oot\" <root@x.example>\r\n{id}Subject: s\r\n\r\n"),
+            ),
             ("FROM: a@b\r\nmessage-id: x\r\n", "R", format!("{date}FROM: a@b\r\nmessage-id: x\r\n\r\n")),
-            ("Date: x\r\nFrom: y\r\nMessage-ID: z\r\nBcc: b@c\r\n", "", "Date: x\r\nFrom: y\r\nMessage-ID: z\r\n\r\n".into()),
+            (
+                "Date: x\r\nFrom: y\r\nMessage-ID: z\r\nBcc: b@c\r\n",
+                "",
+                "Date: x\r\nFrom: y\r\nMessage-ID: z\r\n\r\n".into(),
+            ),
         ];
         for (section, name, wanted) in cases {
             assert_eq!(composed(section, name), wanted, "{section:?}");

@@ -261,7 +261,8 @@ impl<'a> Dialogue<'a> {
 
     fn needs_smtputf8(&self) -> bool {
         let Submission { sender, recipients, .. } = self.submission;
-        sender.mailbox().is_some_and(Mailbox::needs_smtputf8) || recipients.iter().any(ForwardPath::needs_smtputf8)
+        sender.mailbox().is_some_and(Mailbox::needs_smtputf8)
+            || recipients.iter().any(ForwardPath::needs_smtputf8)
     }
 }
 

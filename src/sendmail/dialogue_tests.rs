@@ -44,7 +44,8 @@ const DOT: (&str, &str) = ("354 go on", ".");
 
 #[test]
 fn what_becomes_of_recipients() {
-    let cases: &[(&[(&str, &str)], [&str; 2])] = &[
+    type Case = (&'static [(&'static str, &'static str)], [&'static str; 2]);
+    let cases: &[Case] = &[
         (&[MAIL, RCPT, MORE, DATA, DOT, ("250 2.0.0 queued", "")], ["+", "+"]),
         // Refusals.
         (&[MAIL, ("550 5.7.1 no account", "")], ["-", "-"]),
@@ -69,9 +70,18 @@ fn what_becomes_of_recipients() {
         (&[MAIL, RCPT, ("550 who", MORE.1), DATA, DOT], ["-r", "??"]),
         // The limit of recipients: the rest in a transaction of its own.
         (
-            &[MAIL, RCPT, MORE, ("452 4.5.3 too many", "DATA"), DOT, ("250 OK", MAIL.1), ("250 OK", MORE.1), DATA, DOT, (
-                "250 OK", "",
-            )],
+            &[
+                MAIL,
+                RCPT,
+                MORE,
+                ("452 4.5.3 too many", "DATA"),
+                DOT,
+                ("250 OK", MAIL.1),
+                ("250 OK", MORE.1),
+                DATA,
+                DOT,
+                ("250 OK", ""),
+            ],
             ["+", "+"],
         ),
         (&[MAIL, RCPT, MORE, ("452 4.5.3 too many", "DATA"), DOT, ("250 OK", MAIL.1)], ["+", "?"]),

@@ -119,7 +119,8 @@ pub fn recipients(section: &[u8]) -> Vec<Result<String, NoAddress>> {
             }
         }
         true => {
-            for field in fields(section).filter(|field| ["To", "Cc", "Bcc"].iter().any(|name| field.is(name))) {
+            for field in fields(section).filter(|field| ["To", "Cc", "Bcc"].iter().any(|name| field.is(name)))
+            {
                 found.extend(addresses::parse(field.body));
             }
         }
@@ -176,7 +177,8 @@ mod tests {
         let plain = |octets: &[u8]| String::from_utf8_lossy(octets).replace("\r\n", "\n");
         // Octet by octet the same is seen.
         let mut slow = HeaderScanner::default();
-        let seen = (0..=octets.len()).find_map(|end| slow.advance(&octets[..end])).unwrap_or_else(|| slow.finish());
+        let seen =
+            (0..=octets.len()).find_map(|end| slow.advance(&octets[..end])).unwrap_or_else(|| slow.finish());
         assert_eq!(seen, Extent { start, end, body }, "{text:?}");
         (plain(&octets[start..end]), plain(&octets[body..]))
     }
@@ -220,7 +222,10 @@ mod tests {
                  Resent-From: it@x\nTo: a@b\n",
                 &["new@x"],
             ),
-            ("Resent-To: a@b\nResent-Date: 2\nResent-Cc: c@d\nResent-Date: 1\nResent-To: old@x\n", &["a@b", "c@d"]),
+            (
+                "Resent-To: a@b\nResent-Date: 2\nResent-Cc: c@d\nResent-Date: 1\nResent-To: old@x\n",
+                &["a@b", "c@d"],
+            ),
             ("X-To: a@b\nTo-Do: c@d\n", &[]),
         ];
         for (section, wanted) in cases {
@@ -231,8 +236,9 @@ mod tests {
 
     #[test]
     fn bcc_goes_with_all_its_lines() {
-        let section =
-            crlf("To: a@b\nBcc: c@d,\n\te@f,\n g@h\nSubject: Bcc: kept\nBCC : i@j\nResent-bcc: k@l\nX-Bcc: m@n\n");
+        let section = crlf(
+            "To: a@b\nBcc: c@d,\n\te@f,\n g@h\nSubject: Bcc: kept\nBCC : i@j\nResent-bcc: k@l\nX-Bcc: m@n\n",
+        );
         assert_eq!(without_bcc(&section), crlf("To: a@b\nSubject: Bcc: kept\nX-Bcc: m@n\n"));
         assert!(has(&section, "bcc") && !has(&section, "cc"));
         assert_eq!(without_bcc(b""), b"");

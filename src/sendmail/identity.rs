@@ -20,7 +20,8 @@ pub struct User {
 
 /// The user that this process runs for.
 pub fn user() -> User {
-    let passwd = fs::read(PASSWD).map(|octets| String::from_utf8_lossy(&octets).into_owned()).unwrap_or_default();
+    let passwd =
+        fs::read(PASSWD).map(|octets| String::from_utf8_lossy(&octets).into_owned()).unwrap_or_default();
     let said = ["LOGNAME", "USER"].iter().find_map(|name| std::env::var(name).ok());
     user_of(&passwd, rustix::process::getuid().as_raw(), said.as_deref())
 }
@@ -41,7 +42,9 @@ fn user_of(passwd: &str, uid: u32, said: Option<&str>) -> User {
         return User { login: (*login).to_owned(), full_name: full_name(login, gecos) };
     }
     let plain = |name: &&str| {
-        !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
     let login = said.filter(plain).map_or_else(|| format!("uid{uid}"), str::to_owned);
     User { login, full_name: String::new() }
@@ -110,10 +113,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("mailname");
         assert_eq!(mailname(&path), None);
-        for (text, wanted) in [("example.com\n", Some("example.com")), ("# x\n\n a.b \n", Some("a.b")), ("a b\n", None)] {
+        for (text, wanted) in
+            [("example.com\n", Some("example.com")), ("# x\n\n a.b \n", Some("a.b")), ("a b\n", None)]
+        {
             fs::write(&path, text).unwrap();
             assert_eq!(mailname(&path).as_deref(), wanted, "{text:?}");
         }
-        assert_eq!((hostname(Some("x.example")).as_str(), hostname(Some("a b")).as_str()), ("x.example", "localhost"));
+        assert_eq!(
+            (hostname(Some("x.example")).as_str(), hostname(Some("a b")).as_str()),
+            ("x.example", "localhost")
+        );
     }
 }

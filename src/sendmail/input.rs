@@ -7,15 +7,15 @@ use crate::mail::Canonicalizer;
 pub struct Input {
     canonicalizer: Canonicalizer,
     /// The place in a line at which a dot would end the message; `None` where it does not.
-    dot: Option<Dot>,
+    dot: Option<Place>,
     canonical: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dot {
+enum Place {
     LineStart,
-    Dot,
-    DotCr,
+    BehindDot,
+    BehindDotCr,
     Elsewhere,
     End,
 }
@@ -23,7 +23,7 @@ enum Dot {
 impl Input {
     /// `ignore_dots` is `-i`.
     pub fn new(ignore_dots: bool) -> Self {
-        let dot = (!ignore_dots).then_some(Dot::LineStart);
+        let dot = (!ignore_dots).then_some(Place::LineStart);
         Self { canonicalizer: Canonicalizer::default(), dot, canonical: Vec::new() }
     }
 
@@ -46,24 +46,24 @@ impl Input {
         };
         for &octet in &self.canonical {
             dot = match (dot, octet) {
-                (Dot::End, _) => break,
-                (Dot::LineStart, b'.') => Dot::Dot,
-                (Dot::Dot, b'\r') => Dot::DotCr,
-                (Dot::DotCr, _) => Dot::End,
+                (Place::End, _) => break,
+                (Place::LineStart, b'.') => Place::BehindDot,
+                (Place::BehindDot, b'\r') => Place::BehindDotCr,
+                (Place::BehindDotCr, _) => Place::End,
                 // The dot that was held back is one of the message.
-                (Dot::Dot, octet) => {
+                (Place::BehindDot, octet) => {
                     out.extend_from_slice(&[b'.', octet]);
-                    Dot::Elsewhere
+                    Place::Elsewhere
                 }
                 (_, octet) => {
                     out.push(octet);
-                    if octet == b'\n' { Dot::LineStart } else { Dot::Elsewhere }
+                    if octet == b'\n' { Place::LineStart } else { Place::Elsewhere }
                 }
             };
         }
         self.canonical.clear();
         self.dot = Some(dot);
-        dot != Dot::End
+        dot != Place::End
     }
 }
 

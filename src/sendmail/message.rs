@@ -160,7 +160,9 @@ impl Gathering {
             Some(extent) => self.split(extent),
             None if self.head.len() <= HEADER_LIMIT => Ok(()),
             // A line without end, and no field before it: there is no header section.
-            None if self.scanner.finish().end == self.scanner.finish().start => self.split(self.scanner.finish()),
+            None if self.scanner.finish().end == self.scanner.finish().start => {
+                self.split(self.scanner.finish())
+            }
             None => Err(ReadError::Header),
         }
     }
@@ -221,7 +223,7 @@ mod tests {
         let defaults = Defaults { author: &author, date: SystemTime::UNIX_EPOCH, message_id: "<1@b>" };
         let message = draft.complete(&defaults);
         let mut octets = Vec::new();
-        message.for_each(|piece| Ok(octets.extend_from_slice(piece))).unwrap();
+        message.for_each(|piece| octets.write_all(piece)).unwrap();
         assert_eq!(message.size(), octets.len() as u64);
         (message, octets)
     }
@@ -272,7 +274,10 @@ mod tests {
         let line = "x".repeat(HEADER_LIMIT + 100_000);
         let draft = Draft::read(&mut line.as_bytes(), true).unwrap();
         assert!(draft.section.is_empty());
-        assert_eq!(complete(draft).0.size(), complete(Draft::read(&mut "x\n".as_bytes(), true).unwrap()).0.size() + line.len() as u64 - 1);
+        assert_eq!(
+            complete(draft).0.size(),
+            complete(Draft::read(&mut "x\n".as_bytes(), true).unwrap()).0.size() + line.len() as u64 - 1
+        );
         let fields = "Subject: x\n".repeat(HEADER_LIMIT / 10);
         assert!(matches!(Draft::read(&mut fields.as_bytes(), true), Err(ReadError::Header)));
     }

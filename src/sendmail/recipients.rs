@@ -99,7 +99,11 @@ mod tests {
         ];
         for (list, wanted, complaints) in cases {
             let (paths, found) = paths(list);
-            assert_eq!((paths, found), (wanted.iter().map(ToString::to_string).collect(), *complaints), "{list}");
+            assert_eq!(
+                (paths, found),
+                (wanted.iter().map(ToString::to_string).collect(), *complaints),
+                "{list}"
+            );
         }
     }
 

@@ -155,7 +155,8 @@ fn settle(report: &mut Report, fates: Vec<Fate>, submission: &Submission, messag
     let count = put_off.len();
     match leave(put_off, submission, message, front) {
         Ok(name) => {
-            let twice = if doubt { "; it may be sent twice, since the daemon may have it already" } else { "" };
+            let twice =
+                if doubt { "; it may be sent twice, since the daemon may have it already" } else { "" };
             say(report, format!("spooled as {name} for {count} recipients: {reason}{twice}"));
         }
         Err(error) => {

@@ -32,7 +32,10 @@ fn submission(message: &Message) -> Submission {
 }
 
 /// Answers one connection: the replies in turn, each after a line, the content behind 354 up to its end. What it heard.
-fn serve(mut stream: impl Read + Write + Send + 'static, replies: &'static [&'static str]) -> JoinHandle<String> {
+fn serve(
+    mut stream: impl Read + Write + Send + 'static,
+    replies: &'static [&'static str],
+) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut heard = String::new();
         let mut pending: Vec<u8> = Vec::new();
@@ -82,7 +85,9 @@ fn the_socket_comes_first_and_then_the_next_door() {
     let unix = UnixListener::bind(&path).unwrap();
     let listen = thread::spawn(move || serve(unix.accept().unwrap().0, &GOOD).join().unwrap());
     assert!(matches!(&hand_over(&doors, "me", &submission(&message), &message)[..], [Fate::Taken(_)]));
-    assert!(listen.join().unwrap().starts_with("EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nDate: "));
+    assert!(
+        listen.join().unwrap().starts_with("EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nDate: ")
+    );
 }
 
 #[test]

@@ -4,9 +4,7 @@
 //! A file without that last line, or with one that does not agree, was not written to its end. Keys of the envelope are
 //! only ever added; what a reader must not pass over gets a new version.
 
-use crate::mail::{
-    BodyType, DsnRecipient, DsnRequest, Envelope, ForwardPath, ReversePath,
-};
+use crate::mail::{BodyType, DsnRecipient, DsnRequest, Envelope, ForwardPath, ReversePath};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 

@@ -61,6 +61,16 @@ impl Spool {
         self.root.join(TAKEN)
     }
 
+    /// How many messages wait to be taken, as far as this process may know.
+    pub fn count_waiting(&self) -> usize {
+        let messages = |directory: PathBuf| {
+            let entries = fs::read_dir(directory).into_iter().flatten();
+            entries
+                .filter(|entry| entry.as_ref().is_ok_and(|e| e.file_name().to_str().is_some_and(is_message)))
+        };
+        messages(self.drop_directory()).chain(messages(self.taken_directory())).count()
+    }
+
     /// How many files an operator has to look at.
     pub fn count_aside(&self) -> usize {
         fs::read_dir(self.aside_directory()).map_or(0, Iterator::count)

@@ -1,7 +1,7 @@
 use super::*;
 use crate::mail::{BodyType, Envelope, ForwardPath, ReversePath};
-use format::Damage;
 use build::DROP_MODE;
+use format::Damage;
 use std::{
     fs::Permissions,
     os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink},
@@ -57,7 +57,10 @@ fn what_is_put_in_is_taken_in_its_order_and_gone_afterwards() {
     for (name, wanted) in names.iter().zip([b"one\r\n".as_slice(), &large, b""]) {
         let mut spooled = spool.open(name).unwrap();
         assert_eq!(spooled.envelope(), &envelope());
-        assert_eq!((spooled.size(), spooled.uid()), (wanted.len() as u64, rustix::process::getuid().as_raw()));
+        assert_eq!(
+            (spooled.size(), spooled.uid()),
+            (wanted.len() as u64, rustix::process::getuid().as_raw())
+        );
         assert_eq!(content(&mut spooled).unwrap(), wanted);
         spooled.rewind();
         assert_eq!(content(&mut spooled).unwrap(), wanted);
@@ -107,7 +110,8 @@ fn what_is_no_plain_file_is_not_taken() {
     symlink(&secret, drop.join("1.msg")).unwrap();
     fs::hard_link(&secret, drop.join("2.msg")).unwrap();
     symlink("/dev/zero", drop.join("3.msg")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, drop.join("4.msg"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, drop.join("4.msg"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
     fs::create_dir(drop.join("5.msg")).unwrap();
     for name in spool.claim(100).unwrap() {
         assert!(matches!(spool.open(&name), Err(Unfit::NoPlainFile)), "{name}");
