@@ -152,7 +152,7 @@ fn while_the_daemon_is_down_mail_is_spooled_and_then_delivered_once() {
     let uid = rustix::process::getuid().as_raw();
     assert!(
         text(first)
-            .starts_with(&format!("Received: by relay.example.com (waxseal, from userid {uid})\r\n\tid "))
+            .starts_with(&format!("Received: by relay.example.com (waxseal, spooled by local uid {uid})\r\n\tid "))
     );
     assert!(!text(first).contains("Bcc") && text(first).ends_with("Hello\r\n.\r\n.dot\r\nend\r\n"));
     assert!(first.mail_parameters.contains("BODY=8BITMIME"));
@@ -460,7 +460,7 @@ fn another_user_may_put_in_and_read_nothing() {
     assert_eq!(as_nobody(&own, &["-q"]).code, 0);
 
     let _daemon = house.serve();
-    assert!(text_of_first(&provider).contains(&format!("from userid {NOBODY})")));
+    assert!(text_of_first(&provider).contains(&format!("spooled by local uid {NOBODY})")));
     as_nobody(&own, &words).ok();
     provider.arrivals(2);
 }

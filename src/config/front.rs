@@ -78,8 +78,9 @@ pub fn front(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -
         };
     }
     let trees = read_sources(main, &env, &mut reader);
-    if path.is_some() && reader.misshapen && trees.first().is_none_or(BTreeMap::is_empty) {
-        reader.stop_on_errors().map_err(|errors| errors.to_string())?;
+    if reader.misshapen && trees.first().is_none_or(BTreeMap::is_empty) {
+        let errors = reader.stop_on_errors().err().filter(|_| path.is_some());
+        return errors.map_or_else(|| Ok(Front::default()), |errors| Err(errors.to_string()));
     }
     let root = join(&trees, &mut reader);
     let applications = listeners::applications(&root, &mut reader);

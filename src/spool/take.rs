@@ -47,6 +47,7 @@ impl Spool {
     pub fn claim(&self, most: usize) -> io::Result<Vec<String>> {
         let (drop, taken) = (self.drop_directory(), self.taken_directory());
         let mut claimed: Vec<String> = names(&taken)?.filter(|name| is_message(name)).collect();
+        // All of these can be claimed, so that nobody keeps others' mail out by what cannot.
         let mut fresh: Vec<String> = Vec::new();
         for name in names(&drop)?.take(MOST) {
             if is_message(&name) {
@@ -59,7 +60,6 @@ impl Spool {
         for name in fresh.into_iter().take(most.saturating_sub(claimed.len())) {
             // Only we put anything in there, so that nothing can come in between.
             let free = fs::symlink_metadata(taken.join(&name)).is_err();
-            // What cannot be claimed, a directory of somebody's, stays where it is.
             if free && fs::rename(drop.join(&name), taken.join(&name)).is_ok() {
                 claimed.push(name);
             }
@@ -124,8 +124,14 @@ impl Spool {
     }
 }
 
+/// The names in a directory but for those of directories, which only their owner can move.
 fn names(directory: &Path) -> io::Result<impl Iterator<Item = String>> {
-    Ok(fs::read_dir(directory)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()))
+    let name = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let other = entry.file_type().is_ok_and(|kind| !kind.is_dir());
+        other.then(|| entry.file_name().into_string().ok())?
+    };
+    Ok(fs::read_dir(directory)?.filter_map(name))
 }
 
 fn is_given_up(path: &Path) -> bool {

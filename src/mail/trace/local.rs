@@ -22,7 +22,7 @@ impl LocalTrace<'_> {
     pub fn prefix(&self, scan: &HeaderScan) -> String {
         let (hostname, date) = (word(self.hostname), Rfc5322Date(self.at));
         let received = format!(
-            "Received: by {hostname} (waxseal, from userid {})\r\n\tid {};\r\n\t{date}\r\n",
+            "Received: by {hostname} (waxseal, spooled by local uid {})\r\n\tid {};\r\n\t{date}\r\n",
             self.uid, self.id
         );
         received + &lacking(scan, date, self.id, &hostname)
@@ -44,7 +44,7 @@ mod tests {
             id: QueueId::from_number(7),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
         };
-        let wanted = "Received: by relay.example.com (waxseal, from userid 1000)\r\n\tid 0000000000007;\r\n\t\
+        let wanted = "Received: by relay.example.com (waxseal, spooled by local uid 1000)\r\n\tid 0000000000007;\r\n\t\
             Sun, 23 Nov 2025 23:23:08 +0000\r\nMessage-ID: <0000000000007@relay.example.com>\r\n";
         assert_eq!(trace.prefix(&scan), wanted);
     }
