@@ -111,8 +111,12 @@ fn names_without_a_domain_are_what_the_aliases_say() {
     let aliases = house.path("aliases");
     fs::write(&aliases, "# mail for people\nroot: ops\nops: one@example.org, two@example.org\n").unwrap();
     let words = ["-oA", aliases.to_str().unwrap(), "-oem", "-i", "-fapp@app.example", "root"];
-    sendmail(&house, &words, b"Subject: Cron\n\nx\n").ok();
-    assert_eq!(provider.arrivals(1)[0].to, ["one@example.org", "two@example.org"]);
+    sendmail(&house, &words, b"From: root (Cron Daemon)\nTo: root\nSubject: Cron\n\nx\n").ok();
+    let message = &provider.arrivals(1)[0];
+    assert_eq!(message.to, ["one@example.org", "two@example.org"]);
+    // Whatever the domain of this host is.
+    let text = without_trace(message);
+    assert!(text.contains("\r\nFrom: root@") && text.contains(" (Cron Daemon)\r\nTo: root@"), "{text}");
 }
 
 #[test]
@@ -150,10 +154,9 @@ fn while_the_daemon_is_down_mail_is_spooled_and_then_delivered_once() {
     assert_eq!(provider.received().len(), 2, "each of them once");
     let first = arrived.iter().find(|message| message.to.len() == 3).unwrap();
     let uid = rustix::process::getuid().as_raw();
-    assert!(
-        text(first)
-            .starts_with(&format!("Received: by relay.example.com (waxseal, spooled by local uid {uid})\r\n\tid "))
-    );
+    assert!(text(first).starts_with(&format!(
+        "Received: by relay.example.com (waxseal, spooled by local uid {uid})\r\n\tid "
+    )));
     assert!(!text(first).contains("Bcc") && text(first).ends_with("Hello\r\n.\r\n.dot\r\nend\r\n"));
     assert!(first.mail_parameters.contains("BODY=8BITMIME"));
     house.log_line(&["taken from the spool", &format!("uid={uid}"), "queue_id="]);

@@ -8,9 +8,34 @@
 #[error("`{0}` is no address")]
 pub struct NoAddress(pub String);
 
+/// An address in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    /// `local@domain`, or `local` alone.
+    spec: String,
+    /// Where a domain would have to stand, where there is none.
+    open: Option<usize>,
+}
+
 /// The addresses of a list in its order, without their quotes where those are needless: `local@domain`, or `local`
 /// alone. Groups are spread out. Empty places are passed over.
 pub fn parse(list: &[u8]) -> Vec<Result<String, NoAddress>> {
+    read(list).into_iter().map(|found| found.map(|address| address.spec)).collect()
+}
+
+/// The list with a domain put to every name that has none; all else stays as it is, octet for octet.
+pub fn completed(list: &[u8], domain: &str) -> Vec<u8> {
+    let (mut out, mut done) = (Vec::with_capacity(list.len()), 0);
+    for place in read(list).into_iter().filter_map(|found| found.ok()?.open) {
+        out.extend_from_slice(&list[done..place]);
+        out.extend_from_slice(format!("@{domain}").as_bytes());
+        done = place;
+    }
+    out.extend_from_slice(&list[done..]);
+    out
+}
+
+fn read(list: &[u8]) -> Vec<Result<Address, NoAddress>> {
     let mut found = Vec::new();
     let (tokens, torn) = tokens(list);
     let (mut start, mut angle) = (0, false);
@@ -124,7 +149,7 @@ fn is_blank(octet: u8) -> bool {
 }
 
 /// The address between two commas; `None` where there is nothing.
-fn element(list: &[u8], tokens: &[Token]) -> Option<Result<String, NoAddress>> {
+fn element(list: &[u8], tokens: &[Token]) -> Option<Result<Address, NoAddress>> {
     let (first, last) = (tokens.first()?, tokens.last()?);
     let is = |token: &Token, special: u8| token.kind == Kind::Special(special);
     let spec = match tokens.iter().position(|token| is(token, b'<')) {
@@ -146,16 +171,17 @@ fn without_route(tokens: &[Token]) -> &[Token] {
     colon.map_or(tokens, |colon| &tokens[colon + 1..])
 }
 
-/// `local@domain` or `local`, where the tokens are nothing else.
-fn addr_spec(list: &[u8], tokens: &[Token]) -> Option<String> {
+/// An address, where the tokens are nothing else.
+fn addr_spec(list: &[u8], tokens: &[Token]) -> Option<Address> {
     let mut sides = tokens.split(|token| token.kind == Kind::Special(b'@'));
-    let local = local_part(list, sides.next()?)?;
+    let words = sides.next()?;
+    let local = local_part(list, words)?;
     let domain = match sides.next() {
-        None => return Some(local),
+        None => return Some(Address { spec: local, open: words.last().map(|word| word.end) }),
         Some([Token { kind: Kind::Literal, at, end }]) => text(list, *at, *end)?,
         Some(words) => joined(list, words)?,
     };
-    if sides.next().is_some() { None } else { Some(format!("{local}@{domain}")) }
+    sides.next().is_none().then(|| Address { spec: format!("{local}@{domain}"), open: None })
 }
 
 /// Words with dots between them, blanks and comments around the dots left out.

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn read(list: &str) -> Vec<String> {
+fn read_all(list: &str) -> Vec<String> {
     parse(list.as_bytes())
         .into_iter()
         .map(|found| found.unwrap_or_else(|error| format!("NO {}", error.0)))
@@ -79,7 +79,7 @@ fn lists() {
         ("mailto:a@b", &["a@b"]),
     ];
     for (list, wanted) in cases {
-        assert_eq!(read(list), *wanted, "{list}");
+        assert_eq!(read_all(list), *wanted, "{list}");
     }
 }
 
@@ -102,7 +102,7 @@ fn what_is_no_address_is_named_and_costs_no_other() {
         ("<@a,@b>", &["NO <@a,@b>"]),
     ];
     for (list, wanted) in cases {
-        assert_eq!(read(list), *wanted, "{list}");
+        assert_eq!(read_all(list), *wanted, "{list}");
     }
     let latin1 = parse(b"J\xfcrgen <j@x>, j\xfcrgen@x");
     assert_eq!(latin1[0].as_deref(), Ok("j@x"));
@@ -110,7 +110,33 @@ fn what_is_no_address_is_named_and_costs_no_other() {
     assert_eq!(parse(b"a\x1b[2J b")[0].as_ref().unwrap_err().0.chars().filter(|c| c.is_control()).count(), 0);
 }
 
+#[test]
+fn names_get_a_domain_and_nothing_else_changes() {
+    let cases = [
+        (" root (Cron Daemon)\r\n", " root@x (Cron Daemon)\r\n"),
+        (" root\r\n", " root@x\r\n"),
+        ("", ""),
+        (" a@b, root,\r\n \"Q, R\" <ops> , c@d", " a@b, root@x,\r\n \"Q, R\" <ops@x> , c@d"),
+        (" Group: one, two@y;, <three>", " Group: one@x, two@y;, <three@x>"),
+        (" \"john doe\"", " \"john doe\"@x"),
+        (" two words, <>, root", " two words, <>, root@x"),
+        (" undisclosed-recipients:;", " undisclosed-recipients:;"),
+        (" root, \"no end", " root@x, \"no end"),
+    ];
+    for (list, wanted) in cases {
+        assert_eq!(String::from_utf8_lossy(&completed(list.as_bytes(), "x")), wanted, "{list}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn completing_changes_nothing_that_is_complete(list in "[a@b<>(),;:.\"\\[\\] \\\\\r\n]{0,40}") {
+        let once = completed(list.as_bytes(), "x");
+        prop_assert_eq!(completed(&once, "x"), once.clone());
+        let names = |list: &[u8]| read(list).into_iter().flatten().filter(|a| a.open.is_some()).count();
+        prop_assert_eq!(names(&once), 0);
+    }
+
     #[test]
     fn the_parser_is_total(list in proptest::collection::vec(any::<u8>(), 0..80)) {
         let _ = parse(&list);
@@ -124,6 +150,6 @@ proptest! {
     #[test]
     fn an_address_is_found_behind_any_name(name in "[a-zA-Zäö ,.;:<>@()\\[\\]]{0,20}", local in "[a-z][a-z.+]{0,8}") {
         let list = format!("x@y, \"{name}\" <{local}@d.example>, z@y");
-        prop_assert_eq!(read(&list), ["x@y".to_owned(), format!("{local}@d.example"), "z@y".to_owned()]);
+        prop_assert_eq!(read_all(&list), ["x@y".to_owned(), format!("{local}@d.example"), "z@y".to_owned()]);
     }
 }

@@ -1,4 +1,5 @@
-//! The header section that goes out: what the message lacks is added (RFC 6409 §8), `Bcc` is taken away. Pure.
+//! The header section that goes out: what the message lacks is added (RFC 6409 §8), `Bcc` is taken away, names of this
+//! host are made addresses. Pure.
 
 use super::header;
 use crate::mail::{phrase, trace::Rfc5322Date};
@@ -18,6 +19,8 @@ pub struct Author {
 pub struct Defaults<'a> {
     /// For `From`.
     pub author: &'a Author,
+    /// For names of this host, in any field.
+    pub domain: &'a str,
     /// For `Date`: the instant of submission, which for a message that is spooled is not that of its delivery.
     pub date: SystemTime,
     /// For `Message-ID`, with its brackets. The same whichever way the message goes, so that who gets it twice can tell.
@@ -36,7 +39,7 @@ pub fn head(section: &[u8], defaults: &Defaults<'_>) -> Vec<u8> {
     add("From", from(defaults.author));
     add("Message-ID", defaults.message_id.to_owned());
     let mut head = added.into_bytes();
-    head.extend(header::without_bcc(section));
+    head.extend(header::for_others(section, defaults.domain));
     head.extend_from_slice(b"\r\n");
     head
 }
@@ -52,8 +55,8 @@ mod tests {
 
     fn composed(section: &str, name: &str) -> String {
         let author = Author { address: "root@x.example".into(), name: name.into() };
-        let defaults =
-            Defaults { author: &author, date: SystemTime::UNIX_EPOCH, message_id: "<1.2@x.example>" };
+        let date = SystemTime::UNIX_EPOCH;
+        let defaults = Defaults { author: &author, domain: "x.example", date, message_id: "<1.2@x.example>" };
         String::from_utf8(head(section.as_bytes(), &defaults)).unwrap()
     }
 
@@ -71,7 +74,7 @@ mod tests {
             (
                 "Date: x\r\nFrom: y\r\nMessage-ID: z\r\nBcc: b@c\r\n",
                 "",
-                "Date: x\r\nFrom: y\r\nMessage-ID: z\r\n\r\n".into(),
+                "Date: x\r\nFrom: y@x.example\r\nMessage-ID: z\r\n\r\n".into(),
             ),
         ];
         for (section, name, wanted) in cases {

@@ -96,12 +96,21 @@ pub fn has(section: &[u8], name: &str) -> bool {
     fields(section).any(|field| field.is(name))
 }
 
-/// The section without its `Bcc` and `Resent-Bcc` fields: whoever is named there is to be seen by nobody
-/// (RFC 5322 §3.6.3).
-pub fn without_bcc(section: &[u8]) -> Vec<u8> {
+/// Fields in which addresses stand.
+const ADDRESSED: [&str; 9] =
+    ["From", "Sender", "Reply-To", "To", "Cc", "Resent-From", "Resent-Sender", "Resent-To", "Resent-Cc"];
+
+/// The section as others are to see it: without its `Bcc` and `Resent-Bcc` fields (RFC 5322 §3.6.3), and with a domain
+/// to every name of this host, which nobody elsewhere could answer to (RFC 6409 §8).
+pub fn for_others(section: &[u8], domain: &str) -> Vec<u8> {
     let mut kept = Vec::with_capacity(section.len());
     for field in fields(section).filter(|field| !field.is("Bcc") && !field.is("Resent-Bcc")) {
-        kept.extend_from_slice(field.octets);
+        if ADDRESSED.iter().any(|name| field.is(name)) {
+            kept.extend_from_slice(&field.octets[..field.octets.len() - field.body.len()]);
+            kept.extend(addresses::completed(field.body, domain));
+        } else {
+            kept.extend_from_slice(field.octets);
+        }
     }
     kept
 }
@@ -239,8 +248,17 @@ mod tests {
         let section = crlf(
             "To: a@b\nBcc: c@d,\n\te@f,\n g@h\nSubject: Bcc: kept\nBCC : i@j\nResent-bcc: k@l\nX-Bcc: m@n\n",
         );
-        assert_eq!(without_bcc(&section), crlf("To: a@b\nSubject: Bcc: kept\nX-Bcc: m@n\n"));
+        assert_eq!(for_others(&section, "x"), crlf("To: a@b\nSubject: Bcc: kept\nX-Bcc: m@n\n"));
         assert!(has(&section, "bcc") && !has(&section, "cc"));
-        assert_eq!(without_bcc(b""), b"");
+        assert_eq!(for_others(b"", "x"), b"");
+    }
+
+    #[test]
+    fn names_of_this_host_get_its_domain() {
+        let section =
+            crlf("From: root (Cron Daemon)\nTO : a@b,\n\tops\nSubject: root\nX-To: root\nReply-To:\n");
+        let wanted =
+            crlf("From: root@x (Cron Daemon)\nTO : a@b,\n\tops@x\nSubject: root\nX-To: root\nReply-To:\n");
+        assert_eq!(for_others(&section, "x"), wanted);
     }
 }

@@ -220,7 +220,8 @@ mod tests {
 
     fn complete(draft: Draft) -> (Message, Vec<u8>) {
         let author = Author { address: "a@b".into(), name: String::new() };
-        let defaults = Defaults { author: &author, date: SystemTime::UNIX_EPOCH, message_id: "<1@b>" };
+        let defaults =
+            Defaults { author: &author, domain: "b", date: SystemTime::UNIX_EPOCH, message_id: "<1@b>" };
         let message = draft.complete(&defaults);
         let mut octets = Vec::new();
         message.for_each(|piece| octets.write_all(piece)).unwrap();
@@ -228,7 +229,7 @@ mod tests {
         (message, octets)
     }
 
-    const HEADER: &str = "Date: x\nFrom: y\nMessage-ID: z\n";
+    const HEADER: &str = "Date: x\nFrom: y@z\nMessage-ID: z\n";
 
     #[test]
     fn messages_of_all_sizes_come_out_as_they_went_in() {

@@ -82,8 +82,9 @@ pub fn submit(options: &Options, front: &Front, input: &mut impl Read) -> Report
         return report;
     }
     let (author, message_id) = (author(options, &sender, user, own), message_id(&domain));
-    let message =
-        draft.complete(&Defaults { author: &author, date: SystemTime::now(), message_id: &message_id });
+    let date = SystemTime::now();
+    let defaults = Defaults { author: &author, domain: &domain, date, message_id: &message_id };
+    let message = draft.complete(&defaults);
     let submission = Submission {
         sender,
         recipients: paths,

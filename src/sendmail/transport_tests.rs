@@ -16,7 +16,8 @@ use std::{
 
 fn message(text: &str) -> Message {
     let author = Author { address: "a@b".into(), name: String::new() };
-    let defaults = Defaults { author: &author, date: SystemTime::UNIX_EPOCH, message_id: "<1@b>" };
+    let defaults =
+        Defaults { author: &author, domain: "b", date: SystemTime::UNIX_EPOCH, message_id: "<1@b>" };
     Draft::read(&mut text.as_bytes(), true).unwrap().complete(&defaults)
 }
 
