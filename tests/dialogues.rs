@@ -19,27 +19,34 @@
 //! | `rfc` | number and sections, such as `5321 §4.1.1.2, 3461 §4` |
 //! | `why` | why we answer so, and why it differs from what others do |
 //! | `sent` | optional; how `references.py` sends it: `in steps` (the default: a line, its reply, the next line; content whole) or `at once` (all of it before the greeting has come) |
-//! | `listener` | optional; what the listener is like, where it is not the plain one |
+//! | `listener` | optional; what the listener is like, where it is not the plain one, and who comes to it: see below |
 //! | `apart` | optional; what this test's gate does that the real daemon cannot be made to do in that tool: the daemon's answers are not held against the `S:` lines there |
+//!
+//! `listener: tls=required client=192.0.2.7`: `tls` is `none`, `starttls`, `required` or `implicit` (then the client
+//! begins with a handshake, unless `handshake=no`, and the script is what is said under TLS), `authentication` as in the
+//! configuration, `client` an address or `uid:1000`. There is a local user `printer` with the password `ink`; in base64
+//! `cHJpbnRlcg==` and `aW5r`, and for PLAIN `AHByaW50ZXIAaW5r`.
 
 // A test that fails is to say so at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/tls.rs"]
+mod tls;
+
 use std::{
-    net::IpAddr,
     path::{Path, PathBuf},
-    sync::Arc,
-    sync::Mutex,
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_util::{either::Either, sync::CancellationToken};
 use waxseal::{
-    account::{AccountId, ApplicationId},
-    config::Limits,
-    inbound::{Gate, Peer, Sink, serve},
+    account::{AccountId, ApplicationId, LocalPassword, User, Users},
+    config::{Limits, ListenAddress, ListenerSettings, ListenerTls, ServerTls},
+    inbound::{Client, Gate, Peer, Sink, serve},
     mail::{Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
     queue::{CommitError, Commitment, Receipt},
+    smtp::Authentication,
 };
 
 type Queue = Arc<Mutex<Vec<Committed>>>;
@@ -76,7 +83,21 @@ impl Gate for FakeGate {
         }
     }
 
-    fn application(&self, _: usize, _: IpAddr) -> Option<ApplicationId> {
+    fn listener(&self, _: usize) -> Option<Arc<ListenerSettings>> {
+        None
+    }
+
+    fn users(&self) -> Arc<Users> {
+        let user = |id: &str, password: &str| User {
+            id: id.into(),
+            username: id.to_owned(),
+            password: LocalPassword::parse(password).expect("a password"),
+            application: None,
+        };
+        Arc::new(Users::new(vec![user("printer", "ink")]))
+    }
+
+    fn application(&self, _: usize, _: Client, _: Option<&str>) -> Option<ApplicationId> {
         None
     }
 
@@ -136,21 +157,94 @@ fn wishes(envelope: &Envelope) -> String {
     parts.join(" | ")
 }
 
-fn peer() -> Peer {
-    Peer { client: IpAddr::from([127, 0, 0, 1]), listener: 0, listener_name: "test".into() }
+/// The certificate of all listeners here.
+static CERTIFICATE: LazyLock<tls::Certificate> = LazyLock::new(tls::Certificate::new);
+
+/// Who comes to what kind of listener.
+#[derive(Clone)]
+struct Scene {
+    client: Client,
+    settings: ListenerSettings,
+    handshake: bool,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        let settings = ListenerSettings {
+            address: ListenAddress::Tcp(([127, 0, 0, 1], 25).into()),
+            clients: None,
+            application: None,
+            tls: ListenerTls::None,
+            authentication: Authentication::None,
+        };
+        Self { client: Client::at([127, 0, 0, 1].into()), settings, handshake: true }
+    }
+}
+
+impl Scene {
+    /// Takes in `key=value key=value`.
+    fn set(&mut self, text: &str) {
+        for (key, value) in text.split_whitespace().map(|word| word.split_once('=').expect("key=value")) {
+            match key {
+                "tls" => self.settings.tls = listener_tls(value),
+                "authentication" => {
+                    self.settings.authentication = match value {
+                        "optional" => Authentication::Optional,
+                        "required" => Authentication::Required,
+                        "ignore" => Authentication::Ignore,
+                        _ => panic!("there is no authentication={value}"),
+                    };
+                }
+                "client" => self.client = client(value),
+                "handshake" => self.handshake = value != "no",
+                _ => panic!("a listener has no {key}"),
+            }
+        }
+    }
+
+    fn peer(&self) -> Peer {
+        let settings = Arc::new(self.settings.clone());
+        Peer { client: self.client, listener: 0, listener_name: "test".into(), settings }
+    }
+}
+
+fn listener_tls(word: &str) -> ListenerTls {
+    let server = || ServerTls::read(&CERTIFICATE.certificate, &CERTIFICATE.private_key).expect("a key pair");
+    match word {
+        "none" => ListenerTls::None,
+        "starttls" => ListenerTls::Offered(server()),
+        "required" => ListenerTls::Required(server()),
+        "implicit" => ListenerTls::Implicit(server()),
+        _ => panic!("there is no tls={word}"),
+    }
+}
+
+fn client(text: &str) -> Client {
+    match text.strip_prefix("uid:") {
+        Some(uid) => Client::Local { uid: uid.parse().expect("a number") },
+        None => Client::at(text.parse().expect("an address")),
+    }
 }
 
 /// A session on a duplex stream, and the queue behind it.
-fn start(shutdown: &CancellationToken) -> (tokio::io::DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+fn start_in(
+    scene: &Scene,
+    shutdown: &CancellationToken,
+) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
     let queue = Queue::default();
     let gate = Arc::new(FakeGate { queue: Arc::clone(&queue) });
     let (client, server) = tokio::io::duplex(64 * 1024);
-    let session = tokio::spawn(serve(server, gate, peer(), shutdown.clone()));
+    let session = tokio::spawn(serve(server, gate, scene.peer(), shutdown.clone()));
     (client, queue, session)
+}
+
+fn start(shutdown: &CancellationToken) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+    start_in(&Scene::default(), shutdown)
 }
 
 #[derive(Default)]
 struct Script {
+    scene: Scene,
     head: Vec<(String, String)>,
     sent: Vec<u8>,
     replies: Vec<String>,
@@ -201,6 +295,9 @@ fn read(path: &Path) -> Script {
         }
     }
     script.head = head(path);
+    if let Some((_, text)) = script.head.iter().find(|(name, _)| name == "listener") {
+        script.scene.set(text);
+    }
     script
 }
 
@@ -229,7 +326,8 @@ fn head(path: &Path) -> Vec<(String, String)> {
 
 /// Without the `Received` field, and with `NOW` for a date that was added: both differ from run to run.
 fn without_trace(content: &[u8]) -> Vec<u8> {
-    let text = content.splitn(4, |b| *b == b'\n').nth(3).expect("three lines of Received");
+    let folded = memchr::memmem::find_iter(content, b"\r\n").find(|end| content.get(end + 2) != Some(&b'\t'));
+    let text = &content[folded.expect("a Received field") + 2..];
     match memchr::memmem::find(text, b" +0000\r\n") {
         Some(end) if text.starts_with(b"Date: ") => [b"Date: NOW\r\n", &text[end + 8..]].concat(),
         _ => text.to_vec(),
@@ -238,7 +336,13 @@ fn without_trace(content: &[u8]) -> Vec<u8> {
 
 async fn play(path: &Path, piece: usize) {
     let script = read(path);
-    let (client, queue, session) = start(&CancellationToken::new());
+    let (client, queue, session) = start_in(&script.scene, &CancellationToken::new());
+    let client = match script.scene.settings.tls {
+        ListenerTls::Implicit(_) if script.scene.handshake => {
+            Either::Right(CERTIFICATE.connect(client).await.expect("a handshake"))
+        }
+        _ => Either::Left(client),
+    };
     let (mut from_server, mut to_server) = tokio::io::split(client);
     let sent = script.sent.clone();
     let closed = script.closed;
@@ -328,7 +432,7 @@ fn every_dialogue_says_what_it_is_about() {
 const START: &[u8] = b"EHLO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nDATA\r\n";
 
 /// Reads until `text` has come.
-async fn expect(client: &mut tokio::io::DuplexStream, text: &str) -> String {
+async fn expect(client: &mut (impl AsyncRead + Unpin), text: &str) -> String {
     let mut got = Vec::new();
     while !String::from_utf8_lossy(&got).contains(text) {
         assert!(client.read_buf(&mut got).await.unwrap() > 0, "{}", String::from_utf8_lossy(&got));
@@ -373,6 +477,123 @@ async fn dribbling_octets_does_not_put_the_deadline_off() {
     let before = tokio::time::Instant::now();
     expect(&mut client, "421 4.4.2 ").await;
     assert!(before.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_has_one_deadline_however_slowly_it_comes() {
+    for (mode, hello) in [
+        ("implicit", &b"\x16\x03\x01\x02\x00"[..]),
+        ("starttls", b"STARTTLS\r\n\x16\x03\x01"),
+        ("implicit", b""),
+    ] {
+        let mut scene = Scene::default();
+        scene.set(&format!("tls={mode} client=192.0.2.7"));
+        let (mut client, _, session) = start_in(&scene, &CancellationToken::new());
+        let before = tokio::time::Instant::now();
+        client.write_all(hello).await.unwrap();
+        let dribble = async {
+            while client.write_all(b"\x01").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(7)).await;
+            }
+        };
+        if hello.is_empty() {
+            session.await.unwrap();
+        } else {
+            let (ended, ()) = tokio::join!(session, dribble);
+            ended.unwrap();
+        }
+        let after = before.elapsed();
+        assert!((29..40).contains(&after.as_secs()), "{mode}: {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_said_in_the_clear_is_known_under_tls() {
+    let mut scene = Scene::default();
+    scene.set("tls=starttls client=192.0.2.7");
+    let (mut client, queue, session) = start_in(&scene, &CancellationToken::new());
+    let clear = b"EHLO in-the-clear\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nSTARTTLS\r\n";
+    client.write_all(clear).await.unwrap();
+    expect(&mut client, "220 2.0.0 ").await;
+    let mut client = CERTIFICATE.connect(client).await.unwrap();
+    client.write_all(b"RCPT TO:<b@x>\r\nDATA\r\nSTARTTLS\r\n").await.unwrap();
+    let text = expect(&mut client, "TLS is active").await;
+    assert!(text.starts_with("503 5.5.1 Need MAIL first\r\n503 5.5.1 Need MAIL first\r\n503 "), "{text}");
+    client.write_all(b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nDATA\r\n.\r\nQUIT\r\n").await.unwrap();
+    let text = expect(&mut client, "221 ").await;
+    assert!(!text.contains("220 "), "no second greeting: {text}");
+    drop(client);
+    session.await.unwrap();
+    let trace = String::from_utf8(queue.lock().unwrap()[0].octets.clone()).unwrap();
+    let wanted = "Received: from unknown ([192.0.2.7])\r\n\t(using TLSv1.3 with cipher TLS_";
+    assert!(trace.starts_with(wanted), "{trace}");
+    assert!(!trace.contains("in-the-clear"), "{trace}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_login_is_answered_later_each_time_and_the_right_one_at_once() {
+    let mut scene = Scene::default();
+    scene.set("authentication=required");
+    let (mut client, _, session) = start_in(&scene, &CancellationToken::new());
+    expect(&mut client, "220 ").await;
+    let mut waits = Vec::new();
+    for line in [
+        &b"AUTH PLAIN AHByaW50ZXIAaW4\r\n"[..],
+        b"AUTH PLAIN AG5vYm9keQBpbms=\r\n",
+        b"AUTH PLAIN AABpbms\r\n",
+    ] {
+        let made = tokio::time::Instant::now();
+        client.write_all(line).await.unwrap();
+        expect(&mut client, "535 5.7.8 ").await;
+        waits.push(made.elapsed().as_secs());
+    }
+    assert_eq!(waits, [1, 2, 4]);
+    let made = tokio::time::Instant::now();
+    client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW5r\r\n").await.unwrap();
+    expect(&mut client, "235 2.7.0 ").await;
+    assert!(made.elapsed() < Duration::from_secs(1));
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_a_wrong_login() {
+    let mut scene = Scene::default();
+    scene.set("authentication=required");
+    let shutdown = CancellationToken::new();
+    let (mut client, _, session) = start_in(&scene, &shutdown);
+    client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW4\r\n").await.unwrap();
+    expect(&mut client, "220 ").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    shutdown.cancel();
+    let text = expect(&mut client, "421 4.3.2 ").await;
+    assert!(!text.contains("535"), "{text}");
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_logged_in_is_told_in_the_trace_field_and_who_was_let_through_is_not() {
+    for (settings, wanted) in [
+        ("tls=implicit authentication=required client=192.0.2.7", " with ESMTPSA id "),
+        ("authentication=optional", " with ESMTPA id "),
+        ("authentication=ignore client=192.0.2.7", " with ESMTP id "),
+    ] {
+        let mut scene = Scene::default();
+        scene.set(settings);
+        let (client, queue, session) = start_in(&scene, &CancellationToken::new());
+        let mut client = match scene.settings.tls {
+            ListenerTls::Implicit(_) => Either::Right(CERTIFICATE.connect(client).await.unwrap()),
+            _ => Either::Left(client),
+        };
+        let words = [b"EHLO a\r\nAUTH PLAIN AHByaW50ZXIAaW5r\r\n", START, b".\r\nQUIT\r\n"].concat();
+        client.write_all(&words).await.unwrap();
+        expect(&mut client, "221 ").await;
+        drop(client);
+        session.await.unwrap();
+        let trace = String::from_utf8(queue.lock().unwrap()[0].octets.clone()).unwrap();
+        assert!(trace.contains(wanted), "{settings}: {trace}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

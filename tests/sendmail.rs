@@ -163,6 +163,41 @@ fn while_the_daemon_is_down_mail_is_spooled_and_then_delivered_once() {
     assert_eq!(spool(&house).count_aside(), 0);
 }
 
+/// The listener on the Unix socket has an application of its own, with accounts that come first and senders that it may
+/// send as. Mail from the spool is held to the same.
+#[test]
+fn mail_goes_over_the_unix_socket_where_there_is_one_and_the_spool_stands_for_it() {
+    let provider = Provider::start(SandboxOptions::default());
+    let house = House::beside(&provider);
+    let outer = house.basic(&provider, "outer", "app.example");
+    let inner = house.basic(&provider, "inner", "app.example");
+    house.configure(&format!(
+        "[[listener]]\naddress = \"unix:{}\"\napplication = \"local\"\n\
+         [application.local]\nallowed_senders = [\"*@app.example\"]\n{outer}default = true\n\
+         {inner}application = \"local\"\n",
+        house.path("smtp.sock").display()
+    ));
+    let (good, bad) = (["-fapp@app.example", "one@example.org"], ["-fx@elsewhere.example", "one@example.org"]);
+    let letter = b"Subject: x\n\nx\n";
+    let daemon = house.serve();
+    sendmail(&house, &good, letter).ok();
+    let uid = rustix::process::getuid().as_raw();
+    assert!(text(&provider.arrivals(1)[0]).contains(&format!(" (local uid {uid})\r\n")));
+    house.log_line(&["received", "account=inner", "application=\"local\""]);
+    let refused = sendmail(&house, &bad, letter);
+    assert_eq!(refused.code, 69);
+    assert!(refused.stderr.contains("may not send as x@elsewhere.example"), "{refused:?}");
+    drop(daemon);
+
+    sendmail(&house, &good, letter).ok();
+    sendmail(&house, &bad, letter).ok();
+    let _daemon = house.serve();
+    provider.arrivals(2);
+    house.log_line(&["spooled message set aside", "may not send as x@elsewhere.example"]);
+    let receipts = house.log().matches("account=inner application=\"local\"").count();
+    assert_eq!(receipts, 2, "{}", house.log());
+}
+
 #[test]
 fn a_daemon_that_has_no_room_now_has_the_message_later() {
     let (provider, house) = scene_with("max_size = \"1KiB\"", "");

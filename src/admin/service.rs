@@ -1,12 +1,12 @@
 //! What can be asked of the daemon, whoever asks: the control socket today, the console after it.
 
 use super::{
-    protocol::{Answer, Consent, QueueChange, Request, StatusView},
+    protocol::{Answer, Consent, ListenerView, QueueChange, Request, StatusView},
     views::message,
 };
 use crate::{
     account::{Account, AccountId, Login},
-    config::{LiveConfig, Snapshot},
+    config::{ListenerSettings, LiveConfig, Snapshot},
     mail::{QueueId, Timestamp},
     oauth::{Callback, Tokens},
     outbound::Upstream,
@@ -330,6 +330,8 @@ impl Service {
             pid: std::process::id(),
             started_at: Timestamp::new(self.started_at).to_string(),
             listeners: snapshot.config.listeners.iter().map(|l| l.address.to_string()).collect(),
+            listener_settings: snapshot.config.listeners.iter().map(|l| listener_view(l)).collect(),
+            users: snapshot.config.users.all().len(),
             accounts,
             queue: self.queue.counts().into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),
             queue_bytes: self.queue.octets(),
@@ -361,6 +363,16 @@ impl Service {
             Ok(account) => done(self.view(&account)),
             Err(answer) => answer,
         }
+    }
+}
+
+fn listener_view(listener: &ListenerSettings) -> ListenerView {
+    ListenerView {
+        address: listener.address.to_string(),
+        tls: listener.tls.word().to_owned(),
+        authentication: listener.authentication.word().to_owned(),
+        application: listener.application.as_ref().map(ToString::to_string),
+        words: listener.in_words(),
     }
 }
 

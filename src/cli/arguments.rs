@@ -39,6 +39,9 @@ pub enum Command {
         /// The listener's address, as configured
         #[arg(long, value_name = "ADDR")]
         listener: Option<String>,
+        /// The local user who has logged in
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -36,8 +36,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve => serve::serve(config),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Check { json } => check::check(config, json),
-        Command::Route { address, client, listener, json } => {
-            let query = route::RouteQuery { sender: &address, client, listener: listener.as_deref() };
+        Command::Route { address, client, listener, user, json } => {
+            let (listener, user) = (listener.as_deref(), user.as_deref());
+            let query = route::RouteQuery { sender: &address, client, listener, user };
             route::route(config, query, json)
         }
         Command::Account { command } => account::account(config, command),

@@ -3,21 +3,26 @@
 //! and whatever cannot be had is what it is by default.
 
 use super::{
-    ListenAddress, ListenerSettings, listeners,
+    ListenAddress, ListenerSettings, ListenerTls, listeners,
     load::{DEFAULT_PATH, join, read_sources},
-    reader::Reader,
+    reader::{Reader, text, text_of},
     sections,
+    tree::{Entry, Value},
 };
+use crate::smtp::Authentication;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The listener's socket where the configuration cannot be read.
 const DEFAULT_SOCKET: &str = "/run/waxseal/smtp.sock";
 /// The listener's port, likewise.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 25);
+
+type Tree = BTreeMap<String, Entry>;
 
 /// A way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,28 +88,45 @@ pub fn front(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -
         return errors.map_or_else(|| Ok(Front::default()), |errors| Err(errors.to_string()));
     }
     let root = join(&trees, &mut reader);
-    let applications = listeners::applications(&root, &mut reader);
-    let listeners = listeners::listeners(&root, &applications, &mut reader);
+    let listeners = addresses(&root, &mut reader);
     Ok(Front {
-        doors: doors(&listeners).into_iter().flat_map(|(_, doors)| doors).collect(),
+        doors: doors(listeners.iter().map(Option::as_ref)).into_iter().flat_map(|(_, doors)| doors).collect(),
         hostname: root.contains_key("hostname").then(|| sections::hostname(&root, &mut reader)),
         spool: sections::spool(&root, &env, &reader),
         state_dir: sections::state_dir(&root, &env, &reader),
     })
 }
 
+/// The address of each listener that talks to programs without certificate and password. Read by itself, not with all
+/// that belongs to a listener: a user may not read its key.
+fn addresses(root: &Tree, reader: &mut Reader) -> Vec<Option<ListenAddress>> {
+    let Some(Value::List(items)) = root.get("listener").map(|entry| &entry.value) else {
+        return vec![Some(ListenAddress::Tcp(DEFAULT_ADDRESS))];
+    };
+    let mut address = |item: &Entry| {
+        let table = item.table()?;
+        let open = matches!(text(table, "tls"), None | Some("none" | "starttls"))
+            && text(table, "authentication") != Some("required");
+        let entry = table.get("address").filter(|_| open)?;
+        listeners::address(entry, text_of(entry)?, reader)
+    };
+    items.iter().map(&mut address).collect()
+}
+
 /// The listener that sendmail(8) comes to first, by its index: mail from the spool counts as having come there.
-pub fn front_door(listeners: &[ListenerSettings]) -> Option<usize> {
-    doors(listeners).first().map(|(index, _)| *index)
+pub fn front_door(listeners: &[Arc<ListenerSettings>]) -> Option<usize> {
+    let is_open = |listener: &Arc<ListenerSettings>| {
+        matches!(listener.tls, ListenerTls::None | ListenerTls::Offered(_))
+            && listener.authentication != Authentication::Required
+    };
+    let open = listeners.iter().map(|listener| Some(&listener.address).filter(|_| is_open(listener)));
+    doors(open).first().map(|(index, _)| *index)
 }
 
 /// Listeners that a local program can come to, by index, the best one first.
-fn doors(listeners: &[ListenerSettings]) -> Vec<(usize, Vec<Door>)> {
-    let mut doors: Vec<_> = listeners
-        .iter()
-        .enumerate()
-        .filter_map(|(index, listener)| Some((index, doors_of(&listener.address)?)))
-        .collect();
+fn doors<'a>(addresses: impl Iterator<Item = Option<&'a ListenAddress>>) -> Vec<(usize, Vec<Door>)> {
+    let mut doors: Vec<_> =
+        addresses.enumerate().filter_map(|(index, address)| Some((index, doors_of(address?)?))).collect();
     doors.sort_by_key(|(_, doors)| !matches!(doors.first(), Some(Door::Unix(_))));
     doors
 }
@@ -119,6 +141,7 @@ fn doors_of(address: &ListenAddress) -> Option<Vec<Door>> {
         ListenAddress::Tcp(address) => {
             address.ip().to_canonical().is_loopback().then(|| vec![Door::Tcp(*address)])
         }
+        ListenAddress::Unix(path) => Some(vec![Door::Unix(path.clone())]),
         // Where systemd listens its unit says, and mostly what is the default here as well.
         ListenAddress::Systemd(_) => Some(Front::default().doors),
     }
@@ -151,6 +174,19 @@ mod tests {
             ),
             ("[[listener]]\naddress = \"0.0.0.0:26\"\nclients = [\"127.0.0.0/8\"]\n", &["127.0.0.1:26"]),
             ("[[listener]]\naddress = \"[::]:26\"\nclients = [\"::1\"]\n", &["[::1]:26"]),
+            (
+                "[[listener]]\naddress = \"127.0.0.1:26\"\n[[listener]]\naddress = \"unix:/run/x/smtp.sock\"\n",
+                &["/run/x/smtp.sock", "127.0.0.1:26"],
+            ),
+            // Keys that this user cannot read.
+            (
+                "[[listener]]\naddress = \"127.0.0.1:465\"\ntls = \"implicit\"\ncertificate = \"/nowhere\"\n\
+                 private_key = \"/nowhere\"\n[[listener]]\naddress = \"127.0.0.1:587\"\ntls = \"required\"\n\
+                 [[listener]]\naddress = \"127.0.0.1:26\"\nauthentication = \"required\"\n\
+                 [[listener]]\naddress = \"127.0.0.1:25\"\ntls = \"starttls\"\nauthentication = \"optional\"\n\
+                 certificate = \"/nowhere\"\nprivate_key = \"/nowhere\"\n",
+                &["127.0.0.1:25"],
+            ),
             ("[[listener]]\naddress = \"systemd:smtp\"\n", &["/run/waxseal/smtp.sock", "127.0.0.1:25"]),
             ("[[listener]]\naddress = \"192.0.2.1:25\"\nclients = [\"192.0.2.0/24\"]\n", &[]),
         ];

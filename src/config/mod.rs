@@ -24,8 +24,10 @@ mod server;
 mod settings;
 mod shape;
 mod source;
+mod tls;
 mod tree;
 mod units;
+mod users;
 
 pub use application::application_of;
 pub use diagnostics::{ConfigError, ConfigErrors};
@@ -36,4 +38,5 @@ pub use settings::{
     AdminSettings, AlertSettings, Application, Bounce, Config, HistorySettings, Limits, ListenAddress,
     ListenerSettings, LogFormat, LogSettings, QueueSettings,
 };
+pub use tls::{KeyPairError, ListenerTls, ServerTls};
 pub use units::{parse_duration, parse_rate, parse_size, show_duration, show_size};

@@ -1,6 +1,8 @@
 //! Mail in: listeners and sessions (steps 1 to 9 of a message's path), and the spool.
 
 mod adapter;
+mod auth;
+mod client;
 mod conversation;
 mod gate;
 mod input;
@@ -8,7 +10,10 @@ mod listener;
 mod pickup;
 mod receive;
 mod session;
+mod socket;
+mod tls;
 
+pub use client::Client;
 pub use gate::{Gate, Peer, Sink};
 pub use listener::{Admission, Listener};
 pub use pickup::Pickup;

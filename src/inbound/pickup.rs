@@ -4,8 +4,9 @@
 //! tried again; what will not is set aside for an operator, and the log says so. Nothing is deleted that the queue does
 //! not have.
 
-use super::Gate;
+use super::{Client, Gate};
 use crate::{
+    config::ListenAddress,
     failpoint::{self, Point},
     mail::{
         Canonicalizer, Envelope, QueueId,
@@ -74,7 +75,7 @@ impl From<CommitError> for Obstacle {
 }
 
 impl<G: Gate<Sink = Intake>> Pickup<G> {
-    /// Mail from the spool is treated as if a client on loopback had brought it to the listener with this index.
+    /// Mail from the spool is treated as if its user had brought it to the listener with this index.
     pub fn new(gate: Arc<G>, spool: Spool, listener: usize) -> Self {
         Self { gate, spool, listener, said: String::new() }
     }
@@ -157,7 +158,8 @@ impl<G: Gate<Sink = Intake>> Pickup<G> {
             let sentence = format!("its {} octets are more than [limits] message_size", spooled.size());
             return Err(Obstacle::Never(sentence));
         }
-        let application = self.gate.application(self.listener, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let client = self.client(spooled.uid());
+        let application = self.gate.application(self.listener, client, None);
         let routed = self.gate.route(application.as_ref(), spooled.envelope().reverse_path());
         let account = routed.map_err(|reply| match reply.code() {
             500.. => Obstacle::Never(reply.to_string()),
@@ -218,6 +220,13 @@ impl<G: Gate<Sink = Intake>> Pickup<G> {
         }
         // Nobody waits for a provider's verdict here, however the account delivers.
         Ok((spooled, intake.commit_to_queue(receipt).await?))
+    }
+
+    /// Who would have come to the listener.
+    fn client(&self, uid: u32) -> Client {
+        let listener = self.gate.listener(self.listener);
+        let unix = listener.is_some_and(|listener| matches!(listener.address, ListenAddress::Unix(_)));
+        if unix { Client::Local { uid } } else { Client::at(IpAddr::V4(Ipv4Addr::LOCALHOST)) }
     }
 
     async fn with_spool<T: Send + 'static>(

@@ -1,23 +1,25 @@
 //! One message from DATA to its reply (steps 6 to 8 of the path).
 
-use super::{Sink, conversation::Route};
+use super::{Client, Sink, conversation::Route};
 use crate::{
     mail::{
         Envelope, Reply,
-        trace::{HeaderScan, Trace},
+        trace::{HeaderScan, Protocol, Trace},
     },
     queue::{CommitError, Commitment, Receipt},
     smtp::{DataDecoder, Progress, limits, replies},
 };
-use std::{net::IpAddr, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 use tracing::warn;
 
 /// Where a message comes from, for its trace field.
 #[derive(Debug)]
 pub(super) struct Origin {
-    pub(super) client: IpAddr,
+    pub(super) client: Client,
     pub(super) client_name: String,
-    pub(super) esmtp: bool,
+    pub(super) protocol: Protocol,
+    /// TLS version and cipher, where the connection is under TLS.
+    pub(super) cipher: Option<Arc<str>>,
     pub(super) hostname: Arc<str>,
     pub(super) at: SystemTime,
 }
@@ -114,13 +116,10 @@ impl<S: Sink> Reception<S> {
     }
 
     fn prefix(&self) -> String {
-        let Origin { client, client_name, esmtp, hostname, at } = &self.origin;
-        let client_address = match client {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("IPv6:{address}"),
-        };
-        let (id, esmtp, at) = (self.sink.id(), *esmtp, *at);
-        Trace { client_name, client_address: &client_address, hostname, esmtp, id, at }.prefix(&self.scan)
+        let Origin { client, client_name, protocol, cipher, hostname, at } = &self.origin;
+        let (client, id, protocol, at) = (client.in_trace(), self.sink.id(), *protocol, *at);
+        let cipher = cipher.as_deref();
+        Trace { client_name, client: &client, hostname, protocol, cipher, id, at }.prefix(&self.scan)
     }
 
     fn refuse(&mut self, reason: &'static str, reply: Reply) {

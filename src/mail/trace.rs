@@ -3,10 +3,12 @@
 mod date;
 mod header;
 mod local;
+mod protocol;
 
 pub use date::Rfc5322Date;
 pub use header::HeaderScan;
 pub use local::LocalTrace;
+pub use protocol::Protocol;
 
 use super::QueueId;
 use std::{fmt::Write, time::SystemTime};
@@ -16,12 +18,14 @@ use std::{fmt::Write, time::SystemTime};
 pub struct Trace<'a> {
     /// What the client called itself; whatever it was.
     pub client_name: &'a str,
-    /// The client's address as an address literal without brackets: `192.0.2.1`, `IPv6:2001:db8::1`.
-    pub client_address: &'a str,
+    /// Who the client is: its address literal, `[192.0.2.1]`, `[IPv6:2001:db8::1]`, or a comment, `local uid 1000`.
+    pub client: &'a str,
     /// This host.
     pub hostname: &'a str,
-    /// Whether the client said EHLO.
-    pub esmtp: bool,
+    /// How it came.
+    pub protocol: Protocol,
+    /// TLS version and cipher, `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`; `None` where it came in the clear.
+    pub cipher: Option<&'a str>,
     /// The message.
     pub id: QueueId,
     /// When the message came.
@@ -34,14 +38,15 @@ impl Trace<'_> {
     pub fn prefix(&self, scan: &HeaderScan) -> String {
         let mut out = String::with_capacity(320);
         let date = Rfc5322Date(self.at);
-        let protocol = if self.esmtp { "ESMTP" } else { "SMTP" };
+        let protocol = self.protocol.keyword();
         let hostname = word(self.hostname);
+        let secured = self.cipher.map_or_else(String::new, |cipher| format!("\r\n\t(using {cipher})"));
         // Writing to a String cannot fail.
         let _ = write!(
             out,
-            "Received: from {} ([{}])\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
+            "Received: from {} ({}){secured}\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
             word(self.client_name),
-            self.client_address,
+            self.client,
             self.id,
         );
         out + &lacking(scan, date, self.id, &hostname)
@@ -80,9 +85,10 @@ mod tests {
         scan.advance(content);
         let trace = Trace {
             client_name,
-            client_address: "127.0.0.1",
+            client: "[127.0.0.1]",
             hostname: "relay.example.com",
-            esmtp: true,
+            protocol: Protocol { esmtp: true, ..Protocol::default() },
+            cipher: None,
             id: QueueId::from_number(7),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
         };
@@ -108,6 +114,24 @@ mod tests {
         for (content, wanted) in cases {
             assert_eq!(prefix(content.as_bytes(), "app"), wanted.concat(), "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_local_client_and_one_under_tls_are_told_of() {
+        let scan = HeaderScan::default();
+        let trace = Trace {
+            client_name: "app",
+            client: "local uid 1000",
+            hostname: "relay.example.com",
+            protocol: Protocol { esmtp: true, secure: true, ..Protocol::default() },
+            cipher: Some("TLSv1.3 with cipher TLS_AES_256_GCM_SHA384"),
+            id: QueueId::from_number(7),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        let text = trace.prefix(&scan);
+        let wanted = "Received: from app (local uid 1000)\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n\t\
+                      by relay.example.com (waxseal) with ESMTPS id 0000000000007;\r\n";
+        assert!(text.starts_with(wanted), "{text}");
     }
 
     #[test]

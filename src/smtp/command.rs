@@ -1,6 +1,6 @@
 //! The command grammar (RFC 5321 §4.1.1), lenient where old clients need it, total on any octets.
 
-use super::{limits::CLIENT_NAME, replies};
+use super::{auth::Auth, limits::CLIENT_NAME, replies};
 use crate::mail::{BodyType, DsnRecipient, DsnRequest, ForwardPath, Reply, ReversePath};
 use std::str::FromStr;
 
@@ -27,6 +27,10 @@ pub enum Command {
     Help,
     /// QUIT.
     Quit,
+    /// STARTTLS.
+    StartTls,
+    /// AUTH.
+    Auth(Auth),
     /// The request line of another protocol: a browser, or a cross-protocol attack through one.
     Http,
 }
@@ -57,7 +61,11 @@ pub struct Rcpt {
 pub fn parse(line: &[u8]) -> Result<Command, Reply> {
     let line = line.trim_ascii();
     let verb_end = line.iter().position(|b| b.is_ascii_whitespace()).unwrap_or(line.len());
-    let (verb, rest) = (&line[..verb_end], line[verb_end..].trim_ascii_start());
+    let (verb, rest) = match line.split_at_checked(5) {
+        // `AUTH=LOGIN` is what EHLO offers to old clients, and what some of them send back.
+        Some((start, rest)) if start.eq_ignore_ascii_case(b"AUTH=") => (&line[..4], rest.trim_ascii_start()),
+        _ => (&line[..verb_end], line[verb_end..].trim_ascii_start()),
+    };
     let alone = |command| if rest.is_empty() { Ok(command) } else { Err(replies::no_parameters()) };
     let mut upper = [0u8; 8];
     let Some(upper) = upper.get_mut(..verb.len()) else {
@@ -73,11 +81,13 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"DATA" => alone(Command::Data),
         b"RSET" => alone(Command::Rset),
         b"QUIT" => alone(Command::Quit),
+        b"STARTTLS" => alone(Command::StartTls),
+        b"AUTH" => Auth::parse(rest).map(Command::Auth),
         b"NOOP" => Ok(Command::Noop),
         b"VRFY" => Ok(Command::Vrfy),
         b"HELP" => Ok(Command::Help),
-        b"EXPN" | b"TURN" | b"ETRN" | b"ATRN" | b"SEND" | b"SOML" | b"SAML" | b"BDAT" | b"AUTH"
-        | b"STARTTLS" | b"XCLIENT" | b"XFORWARD" => Err(replies::not_implemented()),
+        b"EXPN" | b"TURN" | b"ETRN" | b"ATRN" | b"SEND" | b"SOML" | b"SAML" | b"BDAT" | b"XCLIENT"
+        | b"XFORWARD" => Err(replies::not_implemented()),
         b"GET" | b"POST" | b"PUT" | b"HEAD" | b"CONNECT" | b"OPTIONS" | b"DELETE" | b"PATCH" | b"TRACE"
         | b"PRI" => Ok(Command::Http),
         _ => Err(replies::unknown_command()),
