@@ -177,7 +177,8 @@ fn mail_goes_over_the_unix_socket_where_there_is_one_and_the_spool_stands_for_it
          {inner}application = \"local\"\n",
         house.path("smtp.sock").display()
     ));
-    let (good, bad) = (["-fapp@app.example", "one@example.org"], ["-fx@elsewhere.example", "one@example.org"]);
+    let (good, bad) =
+        (["-fapp@app.example", "one@example.org"], ["-fx@elsewhere.example", "one@example.org"]);
     let letter = b"Subject: x\n\nx\n";
     let daemon = house.serve();
     sendmail(&house, &good, letter).ok();

@@ -116,7 +116,7 @@ fn author(options: &Options, sender: &ReversePath, user: User, own: String) -> A
 
 fn message_id(domain: &str) -> String {
     let millis = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    format!("<{millis}.{:016x}@{domain}>", fastrand::u64(..))
+    format!("<{millis}_{:016x}@{domain}>", fastrand::u64(..))
 }
 
 /// Tells what became of the recipients, and spools the message for those that were put off.
