@@ -11,6 +11,7 @@ use crate::{
     oauth::{Callback, Tokens},
     outbound::Upstream,
     queue::{OperatorError, Queue, entry::Received},
+    spool::Spool,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -305,6 +306,16 @@ impl Service {
         let kept_back = self.queue.kept_back();
         if kept_back > 0 {
             warnings.push(format!("{kept_back} failed messages wait to be told of in a digest: their senders have been told of ten others within the hour"));
+        }
+        let spool = Spool::new(&snapshot.config.spool);
+        let aside = spool.count_aside();
+        if aside > 0 {
+            let place = spool.aside_directory();
+            warnings.push(format!(
+                "{aside} spooled messages could not be taken and are in {}: the log says why; move them to {} to try again",
+                place.display(),
+                spool.drop_directory().display()
+            ));
         }
         for lane in self.queue.lanes() {
             if let Some(learned) = lane.learned {

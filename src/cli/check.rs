@@ -92,6 +92,7 @@ pub fn report(loaded: &Loaded) -> String {
         show_size(queue.max_size),
         show_size(queue.min_free)
     );
+    let _ = writeln!(out, "spool      {}", config.spool.display());
     let _ = writeln!(out, "bounces    {}", bounces(queue));
     let _ = writeln!(out, "history    keep {}", show_duration(config.history.keep));
     let _ = writeln!(out, "alerts     {}", alerts(&config.alert));
@@ -321,6 +322,7 @@ pub fn report_json(loaded: &Loaded) -> String {
     let report = serde_json::json!({
         "hostname": config.hostname,
         "state_dir": config.state_dir,
+        "spool": config.spool,
         "files": loaded.files,
         "listeners": listeners,
         "applications": applications,

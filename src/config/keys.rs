@@ -128,6 +128,7 @@ const QUEUE: &[Key] = &[
     key("through_timeout", Kind::Text),
     key("max_size", Kind::Size),
     key("min_free", Kind::Size),
+    key("spool", Kind::Text),
 ];
 
 const LIMITS: &[Key] = &[

@@ -214,7 +214,8 @@ fn clients(entry: Option<&Entry>, reader: &mut Reader) -> Option<Vec<IpNet>> {
     Some(nets)
 }
 
-fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddress> {
+/// Where a listener listens.
+pub(super) fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddress> {
     if let Some(name) = text.strip_prefix("systemd:") {
         if name.is_empty() {
             reader.error(entry, "`systemd:` wants the socket's FileDescriptorName= after it".into(), None);

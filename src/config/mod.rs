@@ -10,6 +10,7 @@ mod contradictions;
 mod diagnostics;
 mod document;
 mod environment;
+mod front;
 mod keys;
 mod legacy;
 mod listeners;
@@ -30,6 +31,7 @@ mod users;
 
 pub use application::application_of;
 pub use diagnostics::{ConfigError, ConfigErrors};
+pub use front::{Door, Front, front, front_door};
 pub use live::{LiveConfig, Snapshot};
 pub use load::{DEFAULT_PATH, Loaded, load, load_explained, load_from_process_env, process_env};
 pub use settings::{

@@ -21,6 +21,8 @@ pub struct Config {
     pub hostname: String,
     /// Store and queue.
     pub state_dir: PathBuf,
+    /// Where sendmail(8) leaves mail while the daemon is down: `[queue] spool`.
+    pub spool: PathBuf,
     /// Where mail comes in.
     pub listeners: Vec<Arc<ListenerSettings>>,
     /// Applications by id, in the order of their ids.

@@ -1,4 +1,4 @@
-//! Mail in: listeners and sessions (steps 1 to 9 of a message's path).
+//! Mail in: listeners and sessions (steps 1 to 9 of a message's path), and the spool.
 
 mod adapter;
 mod auth;
@@ -7,6 +7,7 @@ mod conversation;
 mod gate;
 mod input;
 mod listener;
+mod pickup;
 mod receive;
 mod session;
 mod socket;
@@ -15,4 +16,5 @@ mod tls;
 pub use client::Client;
 pub use gate::{Gate, Peer, Sink};
 pub use listener::{Admission, Listener};
+pub use pickup::Pickup;
 pub use session::serve;

@@ -2,10 +2,12 @@
 
 mod date;
 mod header;
+mod local;
 mod protocol;
 
 pub use date::Rfc5322Date;
 pub use header::HeaderScan;
+pub use local::LocalTrace;
 pub use protocol::Protocol;
 
 use super::QueueId;
@@ -47,17 +49,23 @@ impl Trace<'_> {
             self.client,
             self.id,
         );
-        if !scan.has_date() {
-            let _ = write!(out, "Date: {date}\r\n");
-        }
-        if !scan.has_message_id() {
-            let _ = write!(out, "Message-ID: <{}@{hostname}>\r\n", self.id);
-        }
-        if scan.needs_empty_line() {
-            out.push_str("\r\n");
-        }
-        out
+        out + &lacking(scan, date, self.id, &hostname)
     }
+}
+
+/// What a header section lacks.
+fn lacking(scan: &HeaderScan, date: Rfc5322Date, id: QueueId, hostname: &str) -> String {
+    let mut out = String::new();
+    if !scan.has_date() {
+        let _ = write!(out, "Date: {date}\r\n");
+    }
+    if !scan.has_message_id() {
+        let _ = write!(out, "Message-ID: <{id}@{hostname}>\r\n");
+    }
+    if scan.needs_empty_line() {
+        out.push_str("\r\n");
+    }
+    out
 }
 
 /// A client's own words, made fit for a header field: what is no part of a host name or address literal is `?`.

@@ -21,6 +21,7 @@ pub use classify::{Fate, Verdict, classify};
 pub use encode::DotStuffer;
 pub use growing::{Grower, Growing, growing};
 pub use pool::Upstream;
+pub use replies::{NoReply, first_reply};
 pub use stage::Stage;
 pub use tls::UpstreamError;
 
