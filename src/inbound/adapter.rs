@@ -6,6 +6,7 @@ use super::{
     conversation::{Conversation, Next},
 };
 use crate::{
+    config::Limits,
     mail::Reply,
     smtp::{Command, command},
 };
@@ -15,8 +16,9 @@ use samotop_core::{
 };
 use std::{fmt::Write, future::ready, marker::PhantomData, sync::Arc};
 
-/// What EHLO offers besides SIZE, in the order in which it is shown.
-const EXTENSIONS: [&str; 4] = ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN"];
+/// What EHLO offers besides LIMITS and SIZE, in the order in which it is shown.
+const EXTENSIONS: [&str; 6] =
+    ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
 
 /// A line as understood, or what to answer in its place.
 #[derive(Debug)]
@@ -49,15 +51,19 @@ impl<G: Gate> Action<Heard> for Answer<G> {
     {
         let offered = matches!(heard.0, Ok(Command::Ehlo(_))).then(|| offered(&state.session));
         if let Some(conversation) = state.get_mut::<Conversation<G>>() {
-            let (reply, next) = conversation.answer(heard.0, |size| {
+            let (reply, next) = conversation.answer(heard.0, |limits| {
                 let mut lines = offered.unwrap_or_default();
-                // Writing to a String cannot fail.
-                let _ = write!(lines, "SIZE {size}");
+                let Limits { recipients, message_size, .. } = limits;
+                // LIMITS is of RFC 9422, SIZE of RFC 1870. Writing to a String cannot fail.
+                let _ = write!(lines, "LIMITS RCPTMAX={recipients}\nSIZE {message_size}");
                 lines
             });
-            say(&mut state.session, &reply);
+            if let Some(reply) = reply {
+                say(&mut state.session, &reply);
+            }
             match next {
-                Next::Command => {}
+                // The driver finds a chunk in the store.
+                Next::Command | Next::Chunk(_) => {}
                 Next::Data => state.session.mode = Some(SmtpSession::DATA_MODE),
                 Next::Close | Next::Abandon => state.session.say(DriverControl::Shutdown),
             }
@@ -103,10 +109,11 @@ impl<G: Gate> Talk<G> {
 
     /// Answers a line without its end; replies are appended to `out`.
     pub(super) async fn hear(&mut self, line: &[u8], out: &mut Vec<u8>) -> Next {
-        self.context.session.input.clear();
-        self.context.session.input.extend_from_slice(line);
+        self.context.session.input = line.to_vec();
         // Our parser takes every input: there is nothing here that could fail.
         let _ = self.dispatch.interpret(&mut self.context).await;
+        // A session is idle for most of its time, and holds no octets then.
+        self.context.session.input = Vec::new();
         self.drain(out)
     }
 
@@ -114,7 +121,9 @@ impl<G: Gate> Talk<G> {
     pub(super) fn complain(&mut self, complaint: Reply, out: &mut Vec<u8>) -> Next {
         let Some(conversation) = self.conversation() else { return Next::Abandon };
         let (reply, next) = conversation.answer(Err(complaint), |_| String::new());
-        reply.write_to(out);
+        if let Some(reply) = reply {
+            reply.write_to(out);
+        }
         next
     }
 
@@ -136,9 +145,10 @@ impl<G: Gate> Talk<G> {
         if self.context.session.mode.take().is_some() {
             next = Next::Data;
         }
-        if next == Next::Close && self.context.get() == Some(&Next::Abandon) {
-            next = Next::Abandon;
+        match (next, self.context.get()) {
+            (Next::Close, Some(Next::Abandon)) => Next::Abandon,
+            (Next::Command, Some(Next::Chunk(chunk))) => Next::Chunk(*chunk),
+            _ => next,
         }
-        next
     }
 }

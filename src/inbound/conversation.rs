@@ -1,12 +1,21 @@
 //! What is answered to each command (steps 3 to 5 of the path).
 
-use super::{Gate, Peer};
+use super::{
+    Gate, Peer,
+    budget::Share,
+    patience::{Patience, Verdict},
+};
 use crate::{
     account::{AccountId, ApplicationId},
-    mail::{Envelope, Reply},
-    smtp::{Command, MailTransaction, command::Mail, limits, replies},
+    config::Limits,
+    mail::{Envelope, Reply, trace::Protocol},
+    smtp::{
+        Command, MailTransaction,
+        command::{Chunk, Mail, Rcpt},
+        replies,
+    },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tracing::info;
 
 /// What routing made of a sender.
@@ -23,6 +32,8 @@ pub(super) enum Next {
     Command,
     /// Content, up to the end of data.
     Data,
+    /// So many octets, and only then a reply.
+    Chunk(Chunk),
     /// Nothing: the connection is closed.
     Close,
     /// The same, at once: what still comes is not SMTP.
@@ -36,86 +47,124 @@ pub(super) struct Conversation<G> {
     client_name: String,
     esmtp: bool,
     transaction: MailTransaction<Route>,
-    /// The last MAIL was refused: a pipelining client cannot know yet, and its RCPT and DATA are no errors.
-    sender_refused: bool,
-    errors: u32,
+    share: Share,
+    /// The transaction ended early, by a refused MAIL or chunk: a pipelining client cannot know yet, and what it sends
+    /// for it is no error.
+    cut_short: bool,
+    patience: Patience,
+    /// How long the last reply is to be kept back.
+    delay: Option<Duration>,
 }
 
 impl<G: Gate> Conversation<G> {
     pub(super) fn new(gate: Arc<G>, peer: Peer) -> Self {
         Self {
+            share: Share::new(gate.envelopes()),
             gate,
             peer,
             client_name: String::new(),
             esmtp: false,
             transaction: MailTransaction::Idle,
-            sender_refused: false,
-            errors: 0,
+            cut_short: false,
+            patience: Patience::default(),
+            delay: None,
         }
     }
 
-    /// Answers a line. `extensions` are what EHLO offers.
+    /// Answers a line. `extensions` are what EHLO offers. Without a reply, octets come first.
     pub(super) fn answer(
         &mut self,
         heard: Result<Command, Reply>,
-        extensions: impl FnOnce(u64) -> String,
-    ) -> (Reply, Next) {
-        let command = match heard {
-            Ok(command) => command,
-            Err(complaint) => return self.count(complaint),
+        extensions: impl FnOnce(&Limits) -> String,
+    ) -> (Option<Reply>, Next) {
+        let (reply, next) = match heard {
+            Ok(command) => self.obey(command, extensions),
+            Err(complaint) => (self.count(complaint), Next::Command),
         };
+        reply.with(next)
+    }
+
+    fn obey(&mut self, command: Command, extensions: impl FnOnce(&Limits) -> String) -> (Answer, Next) {
         let reply = match command {
             Command::Ehlo(name) => {
                 self.greeted(name, true);
-                let (hostname, size) = (self.gate.hostname(), self.gate.limits().message_size);
-                Reply::bare(250, format!("{hostname}\n{}", extensions(size)))
+                let (hostname, limits) = (self.gate.hostname(), self.gate.limits());
+                return self.chatter(Reply::bare(250, format!("{hostname}\n{}", extensions(&limits))));
             }
             Command::Helo(name) => {
                 self.greeted(name, false);
-                Reply::bare(250, &*self.gate.hostname())
+                let hostname = self.gate.hostname();
+                return self.chatter(Reply::bare(250, &*hostname));
             }
-            Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(rcpt) => {
-                let limit = self.gate.limits().recipients;
-                self.step(|t| t.rcpt(rcpt, limit))
-            }
-            Command::Data => self.step(MailTransaction::data),
             Command::Rset => {
-                self.transaction = MailTransaction::Idle;
-                self.sender_refused = false;
-                replies::ok()
+                self.reset();
+                return self.chatter(replies::ok());
             }
-            Command::Noop => replies::ok(),
-            Command::Vrfy => replies::cannot_verify(),
-            Command::Help => replies::help(),
-            Command::Quit => return (replies::bye(), Next::Close),
+            Command::Noop => return self.chatter(replies::ok()),
+            Command::Vrfy => return self.chatter(replies::cannot_verify()),
+            Command::Help => return self.chatter(replies::help()),
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Data => self.step(MailTransaction::data),
+            Command::Quit => return (Answer::Go(replies::bye()), Next::Close),
+            Command::Bdat(chunk) => return (Answer::Octets, Next::Chunk(chunk)),
+            Command::BdatUnclear => {
+                self.note_rejection("chunk", &replies::chunk_unclear());
+                return (Answer::Go(replies::chunk_unclear()), Next::Close);
+            }
             Command::Http => {
                 self.note_rejection("http", &replies::not_http());
-                return (replies::not_http(), Next::Abandon);
+                return (Answer::Go(replies::not_http()), Next::Abandon);
             }
         };
-        if reply.code() == 354 {
-            return (reply, Next::Data);
-        }
-        if self.sender_refused && reply.code() == 503 {
-            return (reply, Next::Command);
-        }
-        self.count(reply)
+        let next = if reply.code() == 354 { Next::Data } else { Next::Command };
+        (self.count(reply), next)
+    }
+
+    /// A chunk was announced: whether its octets are to be kept. `Err` is for [`Conversation::refuse_chunk`], once
+    /// they are over.
+    pub(super) fn chunk(&mut self) -> Result<(), Reply> {
+        let (transaction, taken) = std::mem::take(&mut self.transaction).bdat();
+        self.transaction = transaction;
+        taken
+    }
+
+    /// Whether chunks of a message have come, and not the last.
+    pub(super) fn is_chunking(&self) -> bool {
+        matches!(self.transaction, MailTransaction::Chunking(..))
+    }
+
+    /// The answer to a chunk out of place.
+    pub(super) fn refuse_chunk(&mut self, reply: Reply) -> (Option<Reply>, Next) {
+        self.count(reply).with(Next::Command)
+    }
+
+    /// A chunk will not be part of any message: the ones that the client has sent behind it neither.
+    pub(super) fn cut_short(&mut self) {
+        self.reset();
+        self.cut_short = true;
     }
 
     /// The end of data: what was agreed on, and the state is idle again.
     pub(super) fn finish(&mut self) -> Option<(Envelope, Route)> {
+        self.share.give_back();
         std::mem::take(&mut self.transaction).finish()
     }
 
     /// A message was taken: earlier mistakes are forgiven.
     pub(super) fn forgive(&mut self) {
-        self.errors = 0;
+        self.patience.forgive();
     }
 
-    /// What the client called itself, and whether with EHLO.
-    pub(super) fn client_name(&self) -> (&str, bool) {
-        (&self.client_name, self.esmtp)
+    /// How long the last reply is to be kept back.
+    pub(super) fn take_delay(&mut self) -> Option<Duration> {
+        self.delay.take()
+    }
+
+    /// What the client called itself, and how it speaks.
+    pub(super) fn client(&self) -> (&str, Protocol) {
+        let utf8 = self.transaction.smtputf8();
+        (&self.client_name, Protocol { esmtp: self.esmtp, utf8, ..Protocol::default() })
     }
 
     /// Says in the log that something was refused, and why.
@@ -126,8 +175,13 @@ impl<G: Gate> Conversation<G> {
 
     fn greeted(&mut self, name: String, esmtp: bool) {
         (self.client_name, self.esmtp) = (name, esmtp);
+        self.reset();
+    }
+
+    fn reset(&mut self) {
         self.transaction = MailTransaction::Idle;
-        self.sender_refused = false;
+        self.share.give_back();
+        self.cut_short = false;
     }
 
     fn mail(&mut self, mail: Mail) -> Reply {
@@ -149,9 +203,25 @@ impl<G: Gate> Conversation<G> {
                 Ok(Route { account, application })
             })
         });
-        self.sender_refused = matches!(self.transaction, MailTransaction::Idle);
+        self.cut_short = matches!(self.transaction, MailTransaction::Idle);
         if reply.code() >= 400 {
             self.note_rejection(reason, &reply);
+        }
+        reply
+    }
+
+    fn rcpt(&mut self, rcpt: Rcpt) -> Reply {
+        let addressing =
+            matches!(self.transaction, MailTransaction::Open(_) | MailTransaction::Addressed(..));
+        if addressing && !self.share.take(rcpt.weight()) {
+            let reply = replies::no_room();
+            self.note_rejection("envelopes", &reply);
+            return reply;
+        }
+        let limit = self.gate.limits().recipients;
+        let reply = self.step(|t| t.rcpt(rcpt, limit));
+        if reply.code() == 250 {
+            self.patience.recipient();
         }
         reply
     }
@@ -165,16 +235,52 @@ impl<G: Gate> Conversation<G> {
         reply
     }
 
+    /// A command that leads to no message is borne some times.
+    fn chatter(&mut self, reply: Reply) -> (Answer, Next) {
+        let verdict = self.patience.junk();
+        (self.judge(verdict, reply), Next::Command)
+    }
+
     /// Lets a reply out, unless it is one complaint too many.
-    fn count(&mut self, reply: Reply) -> (Reply, Next) {
-        if !replies::is_protocol_error(&reply) {
-            return (reply, Next::Command);
+    fn count(&mut self, reply: Reply) -> Answer {
+        let verdict = if self.cut_short && reply.code() == 503 {
+            self.patience.junk()
+        } else {
+            self.patience.answered(&reply)
+        };
+        self.judge(verdict, reply)
+    }
+
+    fn judge(&mut self, verdict: Verdict, reply: Reply) -> Answer {
+        match verdict {
+            Verdict::Go => Answer::Go(reply),
+            Verdict::Slow(delay) => {
+                self.delay = Some(delay);
+                Answer::Go(reply)
+            }
+            Verdict::Enough(reason, last) => {
+                self.note_rejection(reason, &last);
+                Answer::Enough(last)
+            }
         }
-        self.errors += 1;
-        if self.errors < limits::ERRORS {
-            return (reply, Next::Command);
+    }
+}
+
+/// What a command is answered with at once.
+enum Answer {
+    /// Nothing: the reply follows the octets.
+    Octets,
+    Go(Reply),
+    /// This, and it is the last.
+    Enough(Reply),
+}
+
+impl Answer {
+    fn with(self, next: Next) -> (Option<Reply>, Next) {
+        match self {
+            Self::Octets => (None, next),
+            Self::Go(reply) => (Some(reply), next),
+            Self::Enough(reply) => (Some(reply), Next::Close),
         }
-        self.note_rejection("errors", &replies::too_many_errors());
-        (replies::too_many_errors(), Next::Close)
     }
 }

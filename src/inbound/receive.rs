@@ -1,15 +1,20 @@
-//! One message from DATA to its reply (steps 6 to 8 of the path).
+//! One message from DATA, or its first BDAT, to its reply (steps 6 to 8 of the path).
 
 use super::{Sink, conversation::Route};
 use crate::{
     mail::{
         Envelope, Reply,
-        trace::{HeaderScan, Trace},
+        trace::{HeaderScan, Protocol, Trace},
     },
     queue::{CommitError, Commitment, Receipt},
-    smtp::{DataDecoder, Progress, limits, replies},
+    smtp::{ChunkDecoder, DataDecoder, Pace, Progress, command::Chunk, limits, replies},
 };
-use std::{net::IpAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
 use tracing::warn;
 
 /// Where a message comes from, for its trace field.
@@ -17,7 +22,7 @@ use tracing::warn;
 pub(super) struct Origin {
     pub(super) client: IpAddr,
     pub(super) client_name: String,
-    pub(super) esmtp: bool,
+    pub(super) protocol: Protocol,
     pub(super) hostname: Arc<str>,
     pub(super) at: SystemTime,
 }
@@ -25,58 +30,113 @@ pub(super) struct Origin {
 /// A refusal and the word for it in logs.
 type Refusal = (&'static str, Reply);
 
+/// How the content's octets are told from commands.
+#[derive(Debug)]
+enum Framing {
+    Data(DataDecoder),
+    /// And whether the chunk under way is the last.
+    Chunks(ChunkDecoder, bool),
+}
+
 /// A message coming in. Dropped, it leaves nothing behind.
 pub(super) struct Reception<S> {
     sink: S,
     origin: Origin,
     limit: u64,
-    decoder: DataDecoder,
+    framing: Framing,
     scan: HeaderScan,
-    /// Decoded octets not written yet: the header section so far, and after it never more than one read.
+    /// Decoded octets not written yet: a line's start that may be a header field's, and besides never more than one
+    /// read.
     pending: Vec<u8>,
+    /// Octets of content written.
+    written: u64,
     octets: u64,
-    traced: bool,
+    /// Whether the trace field is written, and whether what comes behind the header section is.
+    headed: (bool, bool),
     refusal: Option<Refusal>,
+    begun: Instant,
+    pace: Pace,
 }
 
 impl<S: Sink> Reception<S> {
-    /// `limit` is in octets of content.
-    pub(super) fn new(sink: S, origin: Origin, limit: u64) -> Self {
+    /// A message that comes by DATA. `limit` is in octets of content, `patience` how long silence is borne.
+    pub(super) fn data(sink: S, origin: Origin, limit: u64, patience: Duration) -> Self {
+        Self::new(Framing::Data(DataDecoder::default()), sink, origin, limit, patience)
+    }
+
+    /// A message that comes by BDAT.
+    pub(super) fn chunks(sink: S, origin: Origin, limit: u64, patience: Duration) -> Self {
+        Self::new(Framing::Chunks(ChunkDecoder::default(), false), sink, origin, limit, patience)
+    }
+
+    fn new(framing: Framing, sink: S, origin: Origin, limit: u64, patience: Duration) -> Self {
         Self {
             sink,
             origin,
             limit,
-            decoder: DataDecoder::default(),
+            framing,
             scan: HeaderScan::default(),
             pending: Vec::new(),
+            written: 0,
             octets: 0,
-            traced: false,
+            headed: (false, false),
             refusal: None,
+            begun: Instant::now(),
+            pace: Pace::new(patience),
         }
     }
 
-    /// Takes the next octets from the wire. A message that will be refused is read to its end and not kept.
+    /// The octets that come next are a chunk's.
+    pub(super) fn begin_chunk(&mut self, chunk: Chunk) {
+        if let Framing::Chunks(decoder, last) = &mut self.framing {
+            decoder.begin(chunk.octets);
+            *last = chunk.last;
+        }
+    }
+
+    /// Takes the next octets from the wire; done is the end of data, or of the chunk. A message that will be refused
+    /// is read to its end and not kept.
     pub(super) async fn take(&mut self, input: &[u8]) -> Progress {
         let before = self.pending.len();
-        let progress = self.decoder.decode(input, &mut self.pending);
+        let (progress, complete) = self.decode(input);
+        self.pace.came(progress.consumed, self.begun.elapsed());
         self.octets += (self.pending.len() - before) as u64;
         if self.octets > self.limit {
             self.refuse("size", replies::too_big());
         }
         if self.refusal.is_none()
-            && let Err(error) = self.pass_on(progress.done).await
+            && let Err(error) = self.pass_on(before, complete).await
         {
-            self.refuse_for(&error);
+            self.refusal.get_or_insert(refusal(&error));
         }
         if self.refusal.is_some() {
             self.pending.clear();
         }
+        if self.pending.is_empty() {
+            // A client may keep us waiting for the rest; what it sent need not be kept meanwhile.
+            self.pending = Vec::new();
+        }
         progress
+    }
+
+    /// Whether the client is to be given up: it sends far more than will ever be taken.
+    pub(super) fn is_waste(&self) -> bool {
+        self.octets > self.limit.saturating_add(limits::WASTE)
+    }
+
+    /// Until when its next octets are waited for.
+    pub(super) fn deadline(&self) -> Instant {
+        self.begun + self.pace.end()
     }
 
     /// Whether the client ends its lines with bare LF.
     pub(super) fn bare_lf_client(&self) -> bool {
-        self.decoder.bare_lf_client()
+        matches!(&self.framing, Framing::Data(decoder) if decoder.bare_lf_client())
+    }
+
+    /// Why the message will be refused, and the word for it in logs, where it is known by now.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
     }
 
     /// Hands the whole message over. `Err` is our refusal to send and the word for it in logs.
@@ -88,20 +148,51 @@ impl<S: Sink> Reception<S> {
         self.sink.commit(Receipt { envelope, account, application }).await.map_err(|error| refusal(&error))
     }
 
-    async fn pass_on(&mut self, done: bool) -> Result<(), CommitError> {
-        if !self.traced {
-            let seen =
-                self.scan.advance(&self.pending) || done || self.pending.len() >= limits::HEADER_SECTION;
-            if !seen {
-                return Ok(());
+    /// What was used of the input, and whether the message is complete.
+    fn decode(&mut self, input: &[u8]) -> (Progress, bool) {
+        match &mut self.framing {
+            Framing::Data(decoder) => {
+                let progress = decoder.decode(input, &mut self.pending);
+                (progress, progress.done)
             }
+            Framing::Chunks(decoder, last) => {
+                let progress = decoder.decode(input, &mut self.pending);
+                let complete = progress.done && *last;
+                if complete {
+                    decoder.finish(&mut self.pending);
+                }
+                (progress, complete)
+            }
+        }
+    }
+
+    /// Writes what is pending, from `new` on not looked at yet: the trace field before it, what is missing in the
+    /// header section behind that.
+    async fn pass_on(&mut self, new: usize, complete: bool) -> Result<(), CommitError> {
+        let (traced, headed) = self.headed;
+        if !traced {
+            let field = self.trace(|trace| trace.received());
+            self.sink.write(field.as_bytes()).await?;
+            self.headed.0 = true;
+        }
+        if !headed {
+            let ended = self.scan.advance(&self.pending[new..]) || complete;
             if self.scan.hops() > limits::HOPS {
                 self.refuse("hops", replies::too_many_hops());
                 return Ok(());
             }
-            let prefix = self.prefix();
-            self.sink.write(prefix.as_bytes()).await?;
-            self.traced = true;
+            let settled = usize::try_from(self.scan.settled() - self.written).unwrap_or(self.pending.len());
+            self.sink.write(&self.pending[..settled]).await?;
+            self.pending.drain(..settled);
+            self.written += settled as u64;
+            if !ended {
+                return Ok(());
+            }
+            let missing = self.trace(|trace| trace.missing(&self.scan));
+            if !missing.is_empty() {
+                self.sink.write(missing.as_bytes()).await?;
+            }
+            self.headed.1 = true;
         }
         if !self.pending.is_empty() {
             self.sink.write(&self.pending).await?;
@@ -110,22 +201,18 @@ impl<S: Sink> Reception<S> {
         Ok(())
     }
 
-    fn prefix(&self) -> String {
-        let Origin { client, client_name, esmtp, hostname, at } = &self.origin;
+    fn trace(&self, text: impl FnOnce(&Trace<'_>) -> String) -> String {
+        let Origin { client, client_name, protocol, hostname, at } = &self.origin;
         let client_address = match client {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("IPv6:{address}"),
         };
-        let (id, esmtp, at) = (self.sink.id(), *esmtp, *at);
-        Trace { client_name, client_address: &client_address, hostname, esmtp, id, at }.prefix(&self.scan)
+        let (id, protocol, at) = (self.sink.id(), *protocol, *at);
+        text(&Trace { client_name, client_address: &client_address, hostname, protocol, id, at })
     }
 
     fn refuse(&mut self, reason: &'static str, reply: Reply) {
         self.refusal.get_or_insert((reason, reply));
-    }
-
-    fn refuse_for(&mut self, error: &CommitError) {
-        self.refusal.get_or_insert(refusal(error));
     }
 }
 

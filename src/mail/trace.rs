@@ -2,9 +2,11 @@
 
 mod date;
 mod header;
+mod protocol;
 
 pub use date::Rfc5322Date;
 pub use header::HeaderScan;
+pub use protocol::Protocol;
 
 use super::QueueId;
 use std::{fmt::Write, time::SystemTime};
@@ -18,8 +20,8 @@ pub struct Trace<'a> {
     pub client_address: &'a str,
     /// This host.
     pub hostname: &'a str,
-    /// Whether the client said EHLO.
-    pub esmtp: bool,
+    /// How it came.
+    pub protocol: Protocol,
     /// The message.
     pub id: QueueId,
     /// When the message came.
@@ -27,26 +29,30 @@ pub struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    /// What goes before the first octet of a message that `scan` has seen the header section of: `Received`, then
-    /// `Date` and `Message-ID` where missing, then an empty line where there is no header section at all.
-    pub fn prefix(&self, scan: &HeaderScan) -> String {
-        let mut out = String::with_capacity(320);
+    /// The `Received` field, which goes before the first octet of the message.
+    pub fn received(&self) -> String {
         let date = Rfc5322Date(self.at);
-        let protocol = if self.esmtp { "ESMTP" } else { "SMTP" };
-        let hostname = word(self.hostname);
-        // Writing to a String cannot fail.
-        let _ = write!(
-            out,
-            "Received: from {} ([{}])\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
+        format!(
+            "Received: from {} ([{}])\r\n\tby {} (waxseal) with {} id {};\r\n\t{date}\r\n",
             word(self.client_name),
             self.client_address,
+            word(self.hostname),
+            self.protocol.keyword(),
             self.id,
-        );
+        )
+    }
+
+    /// What goes behind the header section that `scan` has seen: `Date` and `Message-ID` where missing, then an empty
+    /// line where there is no header section at all. Behind it and not before it, so that what has come of a header
+    /// section need not be kept until its end.
+    pub fn missing(&self, scan: &HeaderScan) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
         if !scan.has_date() {
-            let _ = write!(out, "Date: {date}\r\n");
+            let _ = write!(out, "Date: {}\r\n", Rfc5322Date(self.at));
         }
         if !scan.has_message_id() {
-            let _ = write!(out, "Message-ID: <{}@{hostname}>\r\n", self.id);
+            let _ = write!(out, "Message-ID: <{}@{}>\r\n", self.id, word(self.hostname));
         }
         if scan.needs_empty_line() {
             out.push_str("\r\n");
@@ -67,47 +73,51 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn prefix(content: &[u8], client_name: &str) -> String {
-        let mut scan = HeaderScan::default();
-        scan.advance(content);
-        let trace = Trace {
+    fn trace(client_name: &str) -> Trace<'_> {
+        Trace {
             client_name,
             client_address: "127.0.0.1",
             hostname: "relay.example.com",
-            esmtp: true,
+            protocol: Protocol { esmtp: true, ..Protocol::default() },
             id: QueueId::from_number(7),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
-        };
-        trace.prefix(&scan)
+        }
     }
 
-    const RECEIVED: &str = "Received: from app ([127.0.0.1])\r\n\tby relay.example.com (waxseal) with ESMTP id \
-        0000000000007;\r\n\tSun, 23 Nov 2025 23:23:08 +0000\r\n";
     const DATE: &str = "Date: Sun, 23 Nov 2025 23:23:08 +0000\r\n";
     const MESSAGE_ID: &str = "Message-ID: <0000000000007@relay.example.com>\r\n";
 
     #[test]
+    fn the_trace_field() {
+        let wanted = "Received: from app ([127.0.0.1])\r\n\tby relay.example.com (waxseal) with ESMTP id \
+            0000000000007;\r\n\tSun, 23 Nov 2025 23:23:08 +0000\r\n";
+        assert_eq!(trace("app").received(), wanted);
+    }
+
+    #[test]
     fn only_what_is_missing_is_added() {
         let cases: &[(&str, &[&str])] = &[
-            ("Date: x\r\nMessage-ID: y\r\n\r\n", &[RECEIVED]),
-            ("date : x\r\nSubject: s\r\n\r\n", &[RECEIVED, MESSAGE_ID]),
-            ("MESSAGE-ID: y\r\n\r\nDate: in the body\r\n", &[RECEIVED, DATE]),
-            ("Subject: s\r\n Date: folded\r\n\r\n", &[RECEIVED, DATE, MESSAGE_ID]),
-            ("\r\nbody only\r\n", &[RECEIVED, DATE, MESSAGE_ID]),
-            ("no header at all\r\n", &[RECEIVED, DATE, MESSAGE_ID, "\r\n"]),
-            ("", &[RECEIVED, DATE, MESSAGE_ID, "\r\n"]),
+            ("Date: x\r\nMessage-ID: y\r\n\r\n", &[]),
+            ("date : x\r\nSubject: s\r\n\r\n", &[MESSAGE_ID]),
+            ("MESSAGE-ID: y\r\n\r\nDate: in the body\r\n", &[DATE]),
+            ("Subject: s\r\n Date: folded\r\n\r\n", &[DATE, MESSAGE_ID]),
+            ("\r\nbody only\r\n", &[DATE, MESSAGE_ID]),
+            ("no header at all\r\n", &[DATE, MESSAGE_ID, "\r\n"]),
+            ("", &[DATE, MESSAGE_ID, "\r\n"]),
         ];
         for (content, wanted) in cases {
-            assert_eq!(prefix(content.as_bytes(), "app"), wanted.concat(), "{content:?}");
+            let mut scan = HeaderScan::default();
+            scan.advance(content.as_bytes());
+            assert_eq!(trace("app").missing(&scan), wanted.concat(), "{content:?}");
         }
     }
 
     #[test]
     fn the_clients_name_cannot_write_header_fields() {
-        let text = prefix(b"Date: x\r\nMessage-ID: y\r\n\r\n", "a\r\nBcc: x) (\u{fc}\0");
+        let text = trace("a\r\nBcc: x) (\u{fc}\0").received();
         assert!(text.starts_with("Received: from a??Bcc:?x????? ([127.0.0.1])\r\n"), "{text}");
         assert_eq!(text.lines().count(), 3);
-        assert!(prefix(b"", "").starts_with("Received: from unknown ([127.0.0.1])\r\n"));
-        assert!(prefix(b"", &"x".repeat(5000)).lines().all(|line| line.len() < 998));
+        assert!(trace("").received().starts_with("Received: from unknown ([127.0.0.1])\r\n"));
+        assert!(trace(&"x".repeat(5000)).received().lines().all(|line| line.len() < 998));
     }
 }

@@ -53,6 +53,14 @@ fn mail() {
         ("MAIL FROM:<a@[IPv6:::1]>", "a@[IPv6:::1]", None, false),
         ("MAIL FROM:<a@b> size=99999999999999999999 body=7bit", "a@b", Some(u64::MAX), false),
         ("MAIL FROM:<a@b> AUTH=<>", "a@b", None, false),
+        ("MAIL FROM:a@b AUTH=<>", "a@b", None, false),
+        ("MAIL FROM:<jürgen@b> SMTPUTF8", "jürgen@b", None, false),
+        ("MAIL FROM:<a@b>SIZE=1", "a@b", Some(1), false),
+        ("MAIL FROM:a@b (Ann B.) SIZE=1", "a@b", Some(1), false),
+        ("MAIL FROM:<<a@b>> SIZE=1", "a@b", Some(1), false),
+        ("MAIL FROM:<Ann B. <a@b>> SIZE=1", "a@b", Some(1), false),
+        ("MAIL FROM: Ann B. <a@b> SIZE=1", "a@b", Some(1), false),
+        ("MAIL FROM:\"Ann <at> home@x\" <a@b>", "a@b", None, false),
     ];
     for (line, path, size, eight) in good {
         assert_eq!(read_mail(line), Ok((path.to_string(), *size, *eight)), "{line:?}");
@@ -65,13 +73,17 @@ fn mail() {
         ("MAIL TO:<a@b>", 501),
         ("MAIL FROM:<a@b", 501),
         ("MAIL FROM:<root>", 501),
+        ("MAIL FROM:<Ann <a@b>", 501),
+        ("MAIL FROM:<a@b> (Ann", 501),
+        ("MAIL FROM:<a@b>;", 555),
+        ("MAIL FROM:<a@b>>", 555),
         ("MAIL FROM:<a b@x>", 501),
         ("MAIL FROM:<a\rc@b>", 501),
         ("MAIL FROM:<jürgen@b>", 553),
         ("MAIL FROM:<a@b> SIZE=x", 501),
         ("MAIL FROM:<a@b> SIZE=", 501),
         ("MAIL FROM:<a@b> BODY=BINARYMIME", 501),
-        ("MAIL FROM:<a@b> SMTPUTF8", 555),
+        ("MAIL FROM:<a@b> SMTPUTF8=yes", 501),
         ("MAIL FROM:<a@b> NOTIFY=NEVER", 555),
         ("MAIL FROM:<a@b> RET=", 501),
         ("MAIL FROM:<a@b> RET=BODY", 501),
@@ -115,6 +127,26 @@ fn rcpt() {
 }
 
 #[test]
+fn chunks() {
+    let good = [
+        ("BDAT 0", 0, false),
+        ("bdat 86 last", 86, true),
+        ("BDAT  86\tLAST ", 86, true),
+        ("BDAT 007", 7, false),
+        ("BDAT 18446744073709551615", u64::MAX, false),
+        ("BDAT 99999999999999999999999 LAST", u64::MAX, true),
+    ];
+    for (line, octets, last) in good {
+        assert_eq!(parse(line.as_bytes()), Ok(Command::Bdat(Chunk { octets, last })), "{line}");
+    }
+    for size in
+        ["", "LAST", "x", "-1", "+1", "1.5", "0x10", "1 2", "1 LAST x", "1 LASTx", "1\rLAST", "1\0", "١"]
+    {
+        assert_eq!(parse(format!("BDAT {size}").as_bytes()), Ok(Command::BdatUnclear), "{size:?}");
+    }
+}
+
+#[test]
 fn wishes_about_notifications() {
     let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<a@b> envid=QQ+2B1 SIZE=1 ret=hdrs") else { panic!() };
     assert_eq!(mail.dsn.ret, Some(Ret::Headers));
@@ -136,7 +168,7 @@ proptest! {
 
     #[test]
     fn the_parser_is_total_behind_a_verb(
-        verb in "(MAIL FROM:|RCPT TO:|MAIL FROM:<> (RET|ENVID)=|RCPT TO:<a@b> (NOTIFY|ORCPT)=(utf-8;)?|EHLO|DATA)[ <\"@\\\\]{0,4}",
+        verb in "(MAIL FROM:|RCPT TO:|MAIL FROM:<> (RET|ENVID)=|RCPT TO:<a@b> (NOTIFY|ORCPT)=(utf-8;)?|EHLO|DATA|BDAT)[ <\"@\\\\]{0,4}",
         rest in proptest::collection::vec(any::<u8>(), 0..80),
     ) {
         let _ = parse(&[verb.as_bytes(), &rest].concat());
