@@ -553,3 +553,12 @@ async fn a_shutdown_closes_idle_sessions_and_lets_content_come_to_its_end() {
     idle_session.await.unwrap();
     busy_session.await.unwrap();
 }
+
+/// A task's memory is its future's, and most sessions are idle.
+#[test]
+fn an_idle_session_is_small() {
+    let gate = Arc::new(FakeGate { queue: Queue::default(), limits: limits() });
+    let (_client, server) = tokio::io::duplex(64);
+    let session = serve(server, gate, peer(), CancellationToken::new());
+    assert!(std::mem::size_of_val(&session) <= 2560, "{}", std::mem::size_of_val(&session));
+}

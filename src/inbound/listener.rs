@@ -1,6 +1,6 @@
 //! Connections in (step 1 of the path).
 
-use super::{Gate, Peer, serve};
+use super::{Gate, Peer, flood::Flood, serve};
 use crate::{
     config::{Limits, ListenAddress, ListenerSettings},
     mail::Reply,
@@ -11,7 +11,7 @@ use std::{
     io::{self, Write},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -119,6 +119,7 @@ impl Listener {
     ) {
         let name: Arc<str> = settings.address.to_string().into();
         let sessions = TaskTracker::new();
+        let mut flood = Flood::new(Instant::now());
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -138,18 +139,21 @@ impl Listener {
             };
             let client = address.ip().to_canonical();
             if !settings.clients.iter().any(|network| network.contains(&client)) {
-                turn_away(stream, &name, client, &replies::client_refused(), "client");
+                note_refusal(&mut flood, &name, client, "client");
+                turn_away(stream, &replies::client_refused());
                 continue;
             }
             let Some(place) = admission.enter(client) else {
-                turn_away(stream, &name, client, &replies::too_many_connections(), "connections");
+                note_refusal(&mut flood, &name, client, "connections");
+                turn_away(stream, &replies::too_many_connections());
                 continue;
             };
             // Replies are written whole; waiting for more to send with them only costs time.
             let _ = stream.set_nodelay(true);
             debug!(target: "waxseal::inbound", listener = %name, %client, "connected");
             let peer = Peer { client, listener: index, listener_name: Arc::clone(&name) };
-            let session = serve(stream, Arc::clone(&gate), peer, shutdown.clone());
+            // Boxed, since a future that another one awaits by value lies in its memory twice.
+            let session = Box::pin(serve(stream, Arc::clone(&gate), peer, shutdown.clone()));
             sessions.spawn(async move {
                 session.await;
                 drop(place);
@@ -164,9 +168,14 @@ impl Listener {
     }
 }
 
+fn note_refusal(flood: &mut Flood, listener: &str, client: IpAddr, reason: &'static str) {
+    if let Some(untold) = flood.refused(Instant::now()) {
+        info!(target: "waxseal::inbound", listener, %client, reason, untold, "client refused");
+    }
+}
+
 /// Says why and closes, without waiting for anything: a fresh socket's buffer has room for one reply.
-fn turn_away(stream: TcpStream, listener: &str, client: IpAddr, reply: &Reply, reason: &'static str) {
-    info!(target: "waxseal::inbound", listener, %client, reason, "client refused");
+fn turn_away(stream: TcpStream, reply: &Reply) {
     let mut octets = Vec::new();
     reply.write_to(&mut octets);
     if let Ok(mut stream) = stream.into_std() {

@@ -3,6 +3,7 @@
 mod adapter;
 mod budget;
 mod conversation;
+mod flood;
 mod gate;
 mod input;
 mod listener;

@@ -14,7 +14,6 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::Instant;
 use tracing::warn;
 
 /// Where a message comes from, for its trace field.
@@ -54,7 +53,6 @@ pub(super) struct Reception<S> {
     /// Whether the trace field is written, and whether what comes behind the header section is.
     headed: (bool, bool),
     refusal: Option<Refusal>,
-    begun: Instant,
     pace: Pace,
 }
 
@@ -81,7 +79,6 @@ impl<S: Sink> Reception<S> {
             octets: 0,
             headed: (false, false),
             refusal: None,
-            begun: Instant::now(),
             pace: Pace::new(patience),
         }
     }
@@ -99,7 +96,7 @@ impl<S: Sink> Reception<S> {
     pub(super) async fn take(&mut self, input: &[u8]) -> Progress {
         let before = self.pending.len();
         let (progress, complete) = self.decode(input);
-        self.pace.came(progress.consumed, self.begun.elapsed());
+        self.pace.came(progress.consumed);
         self.octets += (self.pending.len() - before) as u64;
         if self.octets > self.limit {
             self.refuse("size", replies::too_big());
@@ -124,9 +121,9 @@ impl<S: Sink> Reception<S> {
         self.octets > self.limit.saturating_add(limits::WASTE)
     }
 
-    /// Until when its next octets are waited for.
-    pub(super) fn deadline(&self) -> Instant {
-        self.begun + self.pace.end()
+    /// How long its next octets are waited for.
+    pub(super) fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
     }
 
     /// Whether the client ends its lines with bare LF.

@@ -119,9 +119,7 @@ where
                     // One deadline for the whole line: dribbling octets does not put it off.
                     let patience = self.gate.limits().command_timeout;
                     let line = *deadline.get_or_insert_with(|| Instant::now() + patience);
-                    // Between chunks the message's own deadline runs on.
-                    let message = self.reception.as_ref().map_or(line, |reception| reception.deadline());
-                    match self.await_command(line.min(message)).await {
+                    match self.await_command(line).await {
                         Waited::Input => continue,
                         Waited::Gone => return Err(End::Gone),
                         Waited::TimedOut => return Ok(self.close_with(&replies::timed_out())),
@@ -139,8 +137,9 @@ where
             }
             let next = match next {
                 Next::Command => continue,
-                Next::Data => self.receive().await?,
-                Next::Chunk(chunk) => self.receive_chunk(chunk).await?,
+                // Boxed: what content takes of memory an idle session does not.
+                Next::Data => Box::pin(self.receive()).await?,
+                Next::Chunk(chunk) => Box::pin(self.receive_chunk(chunk)).await?,
                 Next::Close | Next::Abandon => return Ok(next),
             };
             match next {
@@ -162,11 +161,19 @@ where
     }
 
     async fn await_command(&mut self, deadline: Instant) -> Waited {
-        tokio::select! {
+        let begun = Instant::now();
+        // Between chunks the patience with the message is used up, too.
+        let message = self.reception.as_mut().map(|reception| begun + reception.pace().left());
+        let deadline = message.map_or(deadline, |message| deadline.min(message));
+        let came = tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Waited::Shutdown,
             read = timeout_at(deadline, self.input.read(&mut self.stream)) => waited(read),
+        };
+        if let Some(reception) = &mut self.reception {
+            reception.pace().waited(begun.elapsed());
         }
+        came
     }
 
     fn say(&mut self, reply: &Reply) {

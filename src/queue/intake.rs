@@ -175,11 +175,13 @@ impl Intake {
             Some(content) => content,
             None => ContentFile::new(self.queue.shared.disk.clone(), self.queue.content_path(self.id)),
         };
+        let turn = self.share.turn().await;
         let content = blocking(move || {
             content.append(&buffer)?;
             Ok(content)
         })
         .await?;
+        drop(turn);
         self.share.set(0);
         self.broken = false;
         self.file = Some(content);
@@ -233,13 +235,7 @@ impl Intake {
                 ContentSource::Memory(content.map_err(|error| CommitError::Io(error.to_string()))?)
             }
         };
-        Ok(Whole {
-            queue: self.queue.clone(),
-            received: Arc::new(received),
-            source,
-            file,
-            _share: self.share,
-        })
+        Ok(Whole { queue: self.queue.clone(), received: Arc::new(received), source, file, share: self.share })
     }
 }
 
@@ -256,8 +252,8 @@ pub(super) struct Whole {
     pub(super) received: Arc<Received>,
     pub(super) source: ContentSource,
     file: Option<ContentFile>,
-    /// What a content in memory takes of it.
-    _share: Share,
+    /// What a content in memory takes of what there is.
+    share: Share,
 }
 
 impl Whole {
@@ -266,6 +262,7 @@ impl Whole {
         if let Some(mut file) = self.file.as_mut().and_then(|content| content.file.take()) {
             let (disk, directory) = (self.queue.shared.disk.clone(), self.queue.content_directory());
             failpoint::reach(Point::ContentWritten);
+            let _turn = self.share.turn().await;
             blocking(move || {
                 file.sync()?;
                 disk.sync_directory(&directory)
@@ -277,6 +274,8 @@ impl Whole {
             ContentSource::Memory(content) => content.octets(),
             ContentSource::File { .. } => &[],
         };
+        // The content, where it is in memory, is there twice until the record is written.
+        self.share.set(2 * content.len());
         let octets = match &self.file {
             Some(file) => record::encode_received_in_file(&self.received, file.checksum.clone().finalize()),
             None => record::encode_received(&self.received, content),

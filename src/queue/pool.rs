@@ -1,16 +1,28 @@
-//! Memory that messages under way take together.
+//! Memory that messages under way take together, and their turns at the disk.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Octets past which messages go to the disk sooner: some fifty of the largest that are kept in memory.
 const ENOUGH: usize = 12 << 20;
+/// Content files that are worked on at once. Each takes a thread while it lasts, and the disk does not get faster.
+const TURNS: usize = 8;
 
 /// What all messages under way take.
-#[derive(Debug, Default)]
-pub(super) struct Pool(AtomicUsize);
+#[derive(Debug)]
+pub(super) struct Pool {
+    octets: AtomicUsize,
+    turns: Semaphore,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { octets: AtomicUsize::new(0), turns: Semaphore::new(TURNS) }
+    }
+}
 
 /// What one of them takes. Dropped, it is given back.
 #[derive(Debug)]
@@ -26,14 +38,20 @@ impl Share {
 
     /// The message takes so many octets now.
     pub(super) fn set(&mut self, octets: usize) {
-        self.pool.0.fetch_add(octets, Ordering::Relaxed);
-        self.pool.0.fetch_sub(self.octets, Ordering::Relaxed);
+        self.pool.octets.fetch_add(octets, Ordering::Relaxed);
+        self.pool.octets.fetch_sub(self.octets, Ordering::Relaxed);
         self.octets = octets;
     }
 
     /// Whether all of them take more than enough.
     pub(super) fn is_crowded(&self) -> bool {
-        self.pool.0.load(Ordering::Relaxed) > ENOUGH
+        self.pool.octets.load(Ordering::Relaxed) > ENOUGH
+    }
+
+    /// Waits for a turn at the disk. It ends when what is returned is dropped.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.pool.turns.acquire().await.ok()
     }
 }
 
@@ -61,6 +79,6 @@ mod tests {
         shares.remove(1);
         assert!(!shares[0].is_crowded());
         drop(shares);
-        assert_eq!(pool.0.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.octets.load(Ordering::Relaxed), 0);
     }
 }

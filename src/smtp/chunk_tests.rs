@@ -64,6 +64,8 @@ fn a_chunk_ends_where_its_size_says() {
 }
 
 proptest! {
+    #![proptest_config(crate::smoke())]
+
     #[test]
     fn any_octets_in_any_chunks_and_pieces_become_the_same_content(
         octets in proptest::collection::vec(proptest::sample::select(&b"\r\r\n\n..ab\0"[..]), 0..40),

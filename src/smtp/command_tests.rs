@@ -161,9 +161,32 @@ fn wishes_about_notifications() {
 }
 
 proptest! {
+    #![proptest_config(crate::smoke())]
+
     #[test]
     fn the_parser_is_total(line in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&line);
+    }
+
+    #[test]
+    fn what_is_taken_for_an_address_is_one(
+        verb in "(MAIL FROM:|RCPT TO:)",
+        path in "[ <>\"@\\\\a.:,()\\[\\]ü\r\u{0}-]{0,24}",
+    ) {
+        // Whatever a path looks like, what comes out goes upstream as one path: it reads the same again.
+        let line = format!("{verb}{path} SMTPUTF8");
+        match parse(line.as_bytes()).or_else(|_| parse(format!("{verb}{path}").as_bytes())) {
+            Ok(Command::Mail(mail)) => {
+                let again = format!("MAIL FROM:<{}> SMTPUTF8", mail.reverse_path);
+                prop_assert_eq!(parse(again.as_bytes()), Ok(Command::Mail(Mail { smtputf8: true, ..mail })));
+            }
+            Ok(Command::Rcpt(rcpt)) => {
+                let again = format!("RCPT TO:<{}>", rcpt.forward_path);
+                prop_assert_eq!(parse(again.as_bytes()), Ok(Command::Rcpt(rcpt)));
+            }
+            Ok(other) => panic!("{line:?} is {other:?}"),
+            Err(_) => {}
+        }
     }
 
     #[test]

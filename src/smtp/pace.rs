@@ -4,30 +4,35 @@
 use super::limits::PACE;
 use std::time::Duration;
 
-/// Patience with one message. It is full at the start, time uses it up, octets bring it back, a second for every 500
+/// Patience with one message. It is full at the start, waiting uses it up, octets bring it back, a second for every 500
 /// of them, and it is never more than full. So silence is borne for as long as `full`, a slow line for as long as it
 /// brings 500 octets a second, and an octet every now and then not much longer than silence.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     full: Duration,
-    end: Duration,
+    left: Duration,
 }
 
 impl Pace {
-    /// Full patience; all times are counted from now on.
+    /// Full patience.
     pub fn new(full: Duration) -> Self {
-        Self { full, end: full }
+        Self { full, left: full }
     }
 
-    /// `octets` have come at `now`.
-    pub fn came(&mut self, octets: usize, now: Duration) {
+    /// How long the next octets are waited for.
+    pub fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// The client was waited for. Time in which it had to wait for us does not count.
+    pub fn waited(&mut self, time: Duration) {
+        self.left = self.left.saturating_sub(time);
+    }
+
+    /// Octets have come.
+    pub fn came(&mut self, octets: usize) {
         let won = Duration::from_secs(octets as u64) / PACE;
-        self.end = self.end.saturating_add(won).min(now.saturating_add(self.full));
-    }
-
-    /// When patience ends, unless something comes.
-    pub fn end(&self) -> Duration {
-        self.end
+        self.left = self.left.saturating_add(won).min(self.full);
     }
 }
 
@@ -41,10 +46,11 @@ mod tests {
     fn given_up(octets: usize, every: u64) -> Option<u64> {
         let mut pace = Pace::new(FULL);
         for at in (every..86_400).step_by(every as usize) {
-            if pace.end() < Duration::from_secs(at) {
-                return Some(pace.end().as_secs());
+            if pace.left() < Duration::from_secs(every) {
+                return Some(at - every + pace.left().as_secs());
             }
-            pace.came(octets, Duration::from_secs(at));
+            pace.waited(Duration::from_secs(every));
+            pace.came(octets);
         }
         None
     }
@@ -62,7 +68,10 @@ mod tests {
     #[test]
     fn patience_is_never_more_than_full() {
         let mut pace = Pace::new(FULL);
-        pace.came(usize::MAX, Duration::from_secs(10));
-        assert_eq!(pace.end(), Duration::from_secs(610));
+        pace.waited(Duration::from_secs(10));
+        pace.came(usize::MAX);
+        assert_eq!(pace.left(), FULL);
+        pace.waited(2 * FULL);
+        assert_eq!(pace.left(), Duration::ZERO);
     }
 }

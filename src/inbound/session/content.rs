@@ -107,7 +107,7 @@ where
                 return Ok(self.close_with(&replies::too_big()));
             }
             self.flush().await?;
-            if let Some(end) = self.more_content(reception.deadline(), &mut grace).await? {
+            if let Some(end) = self.more_content(reception.pace(), &mut grace).await? {
                 return Ok(end);
             }
         }
@@ -116,18 +116,18 @@ where
     /// Takes a chunk's octets and keeps none.
     async fn pass_over(&mut self, octets: u64, patience: Duration) -> Result<Next, End> {
         let (mut left, mut grace) = (octets, None);
-        let (begun, mut pace) = (Instant::now(), Pace::new(patience));
+        let mut pace = Pace::new(patience);
         loop {
             let here = self.input.octets().len();
             let used = usize::try_from(left).map_or(here, |left| left.min(here));
             self.input.consume(used);
-            pace.came(used, begun.elapsed());
+            pace.came(used);
             left -= used as u64;
             if left == 0 {
                 return Ok(Next::Command);
             }
             self.flush().await?;
-            if let Some(end) = self.more_content(begun + pace.end(), &mut grace).await? {
+            if let Some(end) = self.more_content(&mut pace, &mut grace).await? {
                 return Ok(end);
             }
         }
@@ -179,10 +179,13 @@ where
     /// Waits for more. `Some` is how the session ends where nothing comes.
     async fn more_content(
         &mut self,
-        deadline: Instant,
+        pace: &mut Pace,
         grace: &mut Option<Instant>,
     ) -> Result<Option<Next>, End> {
-        match self.await_content(deadline, grace).await {
+        let begun = Instant::now();
+        let waited = self.await_content(begun + pace.left(), grace).await;
+        pace.waited(begun.elapsed());
+        match waited {
             Waited::Input => Ok(None),
             Waited::Gone => {
                 debug!(target: "waxseal::inbound", client = %self.peer.client, "gone inside DATA");

@@ -312,6 +312,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(crate::smoke())]
+
         #[test]
         fn any_octets_in_any_pieces_are_seen_the_same(
             parts in proptest::collection::vec(proptest::sample::select(vec![
