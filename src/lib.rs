@@ -29,3 +29,15 @@ pub mod mail;
 pub mod telemetry;
 
 pub mod sandbox;
+
+/// How often properties are tried by `cargo test`, and with which chance: the same ones each time, so that a test that
+/// passed once passes again. What chance finds beyond them is the fuzz targets' business.
+#[cfg(test)]
+pub(crate) fn smoke() -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases: 2000,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(0x7761_7873_6561_6c00),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}

@@ -1,11 +1,20 @@
 //! Runs every `tests/dialogues/*.txt`: what a client sends, what it gets to read, and what was committed.
 //!
-//! A line is `C: octets` (CRLF is added), `C+ octets` (nothing is added), `S: reply line` (`*` stands for anything
-//! up to the end), `Q: octets` (content committed, without the trace field, an added Date shown as NOW), `D: wishes`
-//! (what a committed envelope asks for about notifications, decoded, MAIL before the recipients) or `X` (the server
-//! closes, although the client would go on). Escapes are `\r \n \t \\ \xNN` and `\*N{text}`, the
-//! text N times. All that the client has to say is sent without waiting, in one write and
-//! then octet by octet: PIPELINING is offered, so both must read the same.
+//! | line | is |
+//! |---|---|
+//! | `C: octets` | what the client sends; CRLF is added |
+//! | `C+ octets` | the same, nothing is added |
+//! | `S: line` | a line of a reply; `*` stands for anything up to its end |
+//! | `E:` | the whole reply to EHLO, whatever it offers |
+//! | `V: word from to… flags` | a committed envelope: the word behind `with` in the trace field, reverse-path and forward-paths in brackets, 8BITMIME and SMTPUTF8 where they were said |
+//! | `D: wishes` | what it asks for about notifications, decoded, MAIL before the recipients |
+//! | `Q: octets` | content committed, without the trace field, an added Date shown as NOW |
+//! | `X` | the server closes, although the client would go on |
+//! | `L: key=N` | a limit of the listener: `recipients` (2 otherwise) or `message_size` (400000) |
+//!
+//! Escapes are `\r \n \t \\ \xNN` and `\*N{text}`, the text N times, where `\#` is the number of the time. All that the
+//! client has to say is sent without waiting, in one write and then octet by octet: PIPELINING is offered, so both must
+//! read the same. Senders of example.com and below have an account, others have none.
 //!
 //! `#` starts a comment. The comments at the top are the script's head: fields, one `# name: text` each, continued by
 //! comment lines that start with blanks. The table in `docs/smtp.md` is made of them, with what other servers answer
@@ -43,8 +52,8 @@ use tokio_util::{either::Either, sync::CancellationToken};
 use waxseal::{
     account::{AccountId, ApplicationId, LocalPassword, User, Users},
     config::{Limits, ListenAddress, ListenerSettings, ListenerTls, ServerTls},
-    inbound::{Client, Gate, Peer, Sink, serve},
-    mail::{Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
+    inbound::{Budget, Client, Gate, Peer, Sink, serve},
+    mail::{BodyType, Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
     queue::{CommitError, Commitment, Receipt},
     smtp::Authentication,
 };
@@ -53,11 +62,13 @@ type Queue = Arc<Mutex<Vec<Committed>>>;
 
 struct Committed {
     octets: Vec<u8>,
+    envelope: String,
     wishes: String,
 }
 
 struct FakeGate {
     queue: Queue,
+    limits: Limits,
 }
 
 struct FakeSink {
@@ -73,14 +84,11 @@ impl Gate for FakeGate {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            message_size: 400_000,
-            recipients: 2,
-            connections: 10,
-            connections_per_client: 10,
-            command_timeout: Duration::from_secs(300),
-            data_timeout: Duration::from_secs(600),
-        }
+        self.limits.clone()
+    }
+
+    fn envelopes(&self) -> Arc<Budget> {
+        Arc::default()
     }
 
     fn listener(&self, _: usize) -> Option<Arc<ListenerSettings>> {
@@ -103,7 +111,10 @@ impl Gate for FakeGate {
 
     fn route(&self, _: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, Reply> {
         match sender.mailbox().map(|m| m.domain().ascii()) {
-            None | Some("example.com") => Ok(AccountId::new("main")),
+            None => Ok(AccountId::new("main")),
+            Some(domain) if domain == "example.com" || domain.ends_with(".example.com") => {
+                Ok(AccountId::new("main"))
+            }
             Some(domain) => Err(Reply::new(550, EnhancedCode(5, 7, 1), format!("no account for {domain}"))),
         }
     }
@@ -132,10 +143,21 @@ impl Sink for FakeSink {
     async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
         let content = Content::new(self.octets.clone().into()).expect("content is canonical");
         assert!(content.octets().starts_with(b"Received: from "));
-        let wishes = wishes(&receipt.envelope);
-        self.queue.lock().unwrap().push(Committed { octets: self.octets, wishes });
+        let (envelope, wishes) = (shown(&receipt.envelope, &self.octets), wishes(&receipt.envelope));
+        self.queue.lock().unwrap().push(Committed { octets: self.octets, envelope, wishes });
         Ok(Commitment::Durable(QueueId::from_number(7)))
     }
+}
+
+/// An envelope in one line, as in `V:`.
+fn shown(envelope: &Envelope, octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets);
+    let with = text.split_once(" with ").and_then(|(_, rest)| rest.split(' ').next()).expect("a trace field");
+    let mut words = vec![with.to_owned(), format!("<{}>", envelope.reverse_path())];
+    words.extend(envelope.forward_paths().iter().map(|path| format!("<{path}>")));
+    words.extend((envelope.body() == BodyType::EightBitMime).then(|| "8BITMIME".to_owned()));
+    words.extend(envelope.smtputf8().then(|| "SMTPUTF8".to_owned()));
+    words.join(" ")
 }
 
 /// What an envelope asks for about notifications, in one line.
@@ -231,26 +253,81 @@ fn start_in(
     scene: &Scene,
     shutdown: &CancellationToken,
 ) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
-    let queue = Queue::default();
-    let gate = Arc::new(FakeGate { queue: Arc::clone(&queue) });
-    let (client, server) = tokio::io::duplex(64 * 1024);
-    let session = tokio::spawn(serve(server, gate, scene.peer(), shutdown.clone()));
-    (client, queue, session)
+    start_with(scene, limits(), 64 * 1024, shutdown)
 }
 
 fn start(shutdown: &CancellationToken) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
     start_in(&Scene::default(), shutdown)
 }
 
-#[derive(Default)]
+fn limits() -> Limits {
+    Limits {
+        message_size: 400_000,
+        recipients: 2,
+        connections: 10,
+        connections_per_client: 10,
+        command_timeout: Duration::from_secs(300),
+        data_timeout: Duration::from_secs(600),
+    }
+}
+
+/// The same with other limits, and so many octets on the way in each direction.
+fn start_with(
+    scene: &Scene,
+    limits: Limits,
+    on_the_way: usize,
+    shutdown: &CancellationToken,
+) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+    let queue = Queue::default();
+    let gate = Arc::new(FakeGate { queue: Arc::clone(&queue), limits });
+    let (client, server) = tokio::io::duplex(on_the_way);
+    let session = tokio::spawn(serve(server, gate, scene.peer(), shutdown.clone()));
+    (client, queue, session)
+}
+
 struct Script {
     scene: Scene,
     head: Vec<(String, String)>,
     sent: Vec<u8>,
-    replies: Vec<String>,
+    replies: Vec<Wanted>,
     committed: Vec<Vec<u8>>,
+    envelopes: Vec<String>,
     wishes: Vec<String>,
     closed: bool,
+    limits: Limits,
+}
+
+/// What the server is to say.
+enum Wanted {
+    Line(String),
+    /// All lines of the reply to EHLO.
+    Ehlo,
+}
+
+impl Wanted {
+    /// How many lines at the start of these are the wanted ones.
+    fn fits(&self, lines: &[&str]) -> Option<usize> {
+        match self {
+            Self::Ehlo => {
+                let last = lines.iter().position(|line| !line.starts_with("250-"))?;
+                (last > 0 && lines[last].starts_with("250 ")).then_some(last + 1)
+            }
+            Self::Line(wanted) => {
+                let line = lines.first()?;
+                let same = wanted.strip_suffix('*').map_or(line == wanted, |start| line.starts_with(start));
+                same.then_some(1)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Line(line) => line,
+            Self::Ehlo => "(the reply to EHLO)",
+        })
+    }
 }
 
 fn unescape(text: &str) -> Vec<u8> {
@@ -265,8 +342,10 @@ fn unescape(text: &str) -> Vec<u8> {
             b'x' => (vec![u8::from_str_radix(&escape[1..3], 16).expect("two hex digits")], 3),
             b'*' => {
                 let (open, close) = (escape.find('{').expect("{"), escape.find('}').expect("}"));
-                let times = escape[1..open].parse().expect("a number");
-                (unescape(&escape[open + 1..close]).repeat(times), close + 1)
+                let times: usize = escape[1..open].parse().expect("a number");
+                let text = &escape[open + 1..close];
+                let one = |n: usize| unescape(&text.replace("\\#", &n.to_string()));
+                ((1..=times).flat_map(one).collect(), close + 1)
             }
             other => (vec![other], 1),
         };
@@ -278,7 +357,18 @@ fn unescape(text: &str) -> Vec<u8> {
 }
 
 fn read(path: &Path) -> Script {
-    let mut script = Script::default();
+    let mut script = Script {
+        scene: Scene::default(),
+        head: head(path),
+        sent: Vec::new(),
+        replies: Vec::new(),
+        committed: Vec::new(),
+        envelopes: Vec::new(),
+        wishes: Vec::new(),
+        closed: false,
+        limits: limits(),
+    };
+    let text_of = |text: &str| String::from_utf8(unescape(text)).unwrap();
     for line in std::fs::read_to_string(path).unwrap().lines() {
         let (kind, text) = line.split_at(line.len().min(3));
         match kind.trim_end() {
@@ -287,9 +377,21 @@ fn read(path: &Path) -> Script {
                 script.sent.extend_from_slice(b"\r\n");
             }
             "C+" => script.sent.extend(unescape(text)),
-            "S:" => script.replies.push(text.to_owned()),
+            "S:" => {
+                let lines = text_of(text);
+                script.replies.extend(
+                    lines.trim_end_matches('\n').split('\n').map(|line| Wanted::Line(line.to_owned())),
+                );
+            }
+            "E:" => script.replies.push(Wanted::Ehlo),
             "Q:" => script.committed.push(unescape(text)),
-            "D:" => script.wishes.push(String::from_utf8(unescape(text)).unwrap()),
+            "V:" => script.envelopes.push(text_of(text)),
+            "D:" => script.wishes.push(text_of(text)),
+            "L:" => match text.split_once('=').map(|(key, value)| (key, value.parse().unwrap())) {
+                Some(("recipients", limit)) => script.limits.recipients = limit,
+                Some(("message_size", limit)) => script.limits.message_size = limit as u64,
+                _ => panic!("{}: {line}", path.display()),
+            },
             "X" => script.closed = true,
             kind => assert!(kind.is_empty() || kind.starts_with('#'), "{}: {line}", path.display()),
         }
@@ -328,15 +430,15 @@ fn head(path: &Path) -> Vec<(String, String)> {
 fn without_trace(content: &[u8]) -> Vec<u8> {
     let folded = memchr::memmem::find_iter(content, b"\r\n").find(|end| content.get(end + 2) != Some(&b'\t'));
     let text = &content[folded.expect("a Received field") + 2..];
-    match memchr::memmem::find(text, b" +0000\r\n") {
-        Some(end) if text.starts_with(b"Date: ") => [b"Date: NOW\r\n", &text[end + 8..]].concat(),
-        _ => text.to_vec(),
-    }
+    let added = |line: &[u8]| line.starts_with(b"Date: ") && line.ends_with(b" +0000\r\n");
+    let lines = text.split_inclusive(|b| *b == b'\n');
+    lines.map(|line| if added(line) { b"Date: NOW\r\n" } else { line }).collect::<Vec<_>>().concat()
 }
 
-async fn play(path: &Path, piece: usize) {
-    let script = read(path);
-    let (client, queue, session) = start_in(&script.scene, &CancellationToken::new());
+/// Plays a script in pieces of so many octets. `Err` is what was not as the script has it.
+async fn play(script: &Script, piece: usize) -> Result<(), String> {
+    let (client, queue, session) =
+        start_with(&script.scene, script.limits.clone(), 64 * 1024, &CancellationToken::new());
     let client = match script.scene.settings.tls {
         ListenerTls::Implicit(_) if script.scene.handshake => {
             Either::Right(CERTIFICATE.connect(client).await.expect("a handshake"))
@@ -363,25 +465,37 @@ async fn play(path: &Path, piece: usize) {
     from_server.read_to_end(&mut got).await.unwrap();
     drop((sender.await.unwrap(), from_server));
     session.await.unwrap();
-    let (name, got) = (path.display(), String::from_utf8(got).unwrap());
+    let got = String::from_utf8(got).unwrap();
     let lines: Vec<&str> = got.split_terminator("\r\n").collect();
+    let mut rest = &lines[..];
     for (i, wanted) in script.replies.iter().enumerate() {
-        let line = lines.get(i).copied().unwrap_or("(nothing)");
-        let same = match wanted.strip_suffix('*') {
-            Some(start) => line.starts_with(start),
-            None => line == wanted,
+        let line = rest.first().copied().unwrap_or("(nothing)");
+        let Some(fits) = wanted.fits(rest) else {
+            return Err(format!("reply {} is\n  {line}\nnot\n  {wanted}\nin\n{got}", i + 1));
         };
-        assert!(same, "{name}, pieces of {piece}: reply {} is\n  {line}\nnot\n  {wanted}\nin\n{got}", i + 1);
+        rest = &rest[fits..];
     }
-    assert_eq!(lines.len(), script.replies.len(), "{name}, pieces of {piece}: too many replies in\n{got}");
-    let committed: Vec<String> =
-        queue.lock().unwrap().iter().map(|c| without_trace(&c.octets).escape_ascii().to_string()).collect();
+    if !rest.is_empty() {
+        return Err(format!("too many replies in\n{got}"));
+    }
+    let queue = queue.lock().unwrap();
+    let octets: Vec<String> =
+        queue.iter().map(|c| without_trace(&c.octets).escape_ascii().to_string()).collect();
     let wanted: Vec<String> = script.committed.iter().map(|c| c.escape_ascii().to_string()).collect();
-    assert_eq!(committed, wanted, "{name}, pieces of {piece}");
-    let wishes: Vec<String> = queue.lock().unwrap().iter().map(|c| c.wishes.clone()).collect();
-    if !script.wishes.is_empty() {
-        assert_eq!(wishes, script.wishes, "{name}, pieces of {piece}");
+    same("content", &octets, &wanted)?;
+    let envelopes: Vec<String> = queue.iter().map(|c| c.envelope.clone()).collect();
+    if !script.envelopes.is_empty() {
+        same("envelopes", &envelopes, &script.envelopes)?;
     }
+    let wishes: Vec<String> = queue.iter().map(|c| c.wishes.clone()).collect();
+    if !script.wishes.is_empty() {
+        same("wishes", &wishes, &script.wishes)?;
+    }
+    Ok(())
+}
+
+fn same(what: &str, got: &[String], wanted: &[String]) -> Result<(), String> {
+    if got == wanted { Ok(()) } else { Err(format!("{what}\n  {got:?}\nnot\n  {wanted:?}")) }
 }
 
 fn scripts() -> Vec<PathBuf> {
@@ -395,10 +509,16 @@ fn scripts() -> Vec<PathBuf> {
 
 #[tokio::test(start_paused = true)]
 async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
+    let mut failures = Vec::new();
     for path in scripts() {
-        play(&path, usize::MAX).await;
-        play(&path, 1).await;
+        let script = read(&path);
+        for piece in [usize::MAX, 1] {
+            if let Err(failure) = play(&script, piece).await {
+                failures.push(format!("{}, pieces of {piece}: {failure}", path.display()));
+            }
+        }
     }
+    assert!(failures.is_empty(), "\n{}\n", failures.join("\n\n"));
 }
 
 #[test]
@@ -431,10 +551,14 @@ fn every_dialogue_says_what_it_is_about() {
 
 const START: &[u8] = b"EHLO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nDATA\r\n";
 
-/// Reads until `text` has come.
+/// Reads until a line with `text` has come.
 async fn expect(client: &mut (impl AsyncRead + Unpin), text: &str) -> String {
     let mut got = Vec::new();
-    while !String::from_utf8_lossy(&got).contains(text) {
+    let has_come = |got: &[u8]| {
+        let got = String::from_utf8_lossy(got);
+        got.split_once(text).is_some_and(|(_, rest)| rest.contains("\r\n"))
+    };
+    while !has_come(&got) {
         assert!(client.read_buf(&mut got).await.unwrap() > 0, "{}", String::from_utf8_lossy(&got));
     }
     String::from_utf8(got).unwrap()
@@ -451,32 +575,125 @@ async fn a_client_that_goes_inside_data_leaves_nothing() {
     assert!(queue.lock().unwrap().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_silent_client_is_told_so_and_closed() {
-    let (mut client, _, session) = start(&CancellationToken::new());
-    expect(&mut client, "421 4.4.2 ").await;
-    drop(client);
-    session.await.unwrap();
+/// The same up to a first chunk of 100 octets, of which 40 have come.
+const CHUNK: &[u8] = b"EHLO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nBDAT 100\r\nSubject: half a chunk of a message\r\n\r\nxyz";
 
-    let (mut client, queue, session) = start(&CancellationToken::new());
-    client.write_all(START).await.unwrap();
-    expect(&mut client, "421 4.4.2 ").await;
-    drop(client);
-    session.await.unwrap();
-    assert!(queue.lock().unwrap().is_empty());
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_inside_a_chunk_or_between_two_leaves_nothing() {
+    for sent in [CHUNK, &[CHUNK, &[b'x'; 60]].concat()] {
+        let (mut client, queue, session) = start(&CancellationToken::new());
+        client.write_all(sent).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        session.await.unwrap();
+        assert!(queue.lock().unwrap().is_empty());
+    }
+}
+
+/// Every phase in which a client may fall silent, with what it is waited for, in seconds.
+fn phases() -> [(&'static str, Vec<u8>, u64); 6] {
+    let hello = b"EHLO a\r\n".to_vec();
+    [
+        ("before the first command", Vec::new(), 300),
+        ("between commands", hello.clone(), 300),
+        ("inside a command", [&hello[..], b"MAIL FR"].concat(), 300),
+        ("inside DATA", [START, b"Subject: x"].concat(), 600),
+        ("inside a chunk", CHUNK.to_vec(), 600),
+        ("between chunks", [CHUNK, &[b'x'; 60]].concat(), 300),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_told_so_and_closed_whatever_it_was_about() {
+    for (phase, sent, seconds) in phases() {
+        let (mut client, queue, session) = start(&CancellationToken::new());
+        let before = tokio::time::Instant::now();
+        client.write_all(&sent).await.unwrap();
+        expect(&mut client, "421 4.4.2 ").await;
+        let waited = before.elapsed().as_secs();
+        assert!((seconds..seconds + 2).contains(&waited), "{phase}: {waited} s");
+        drop(client);
+        session.await.unwrap();
+        assert!(queue.lock().unwrap().is_empty(), "{phase}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn dribbling_octets_does_not_put_the_deadline_off() {
-    let (mut client, _, _session) = start(&CancellationToken::new());
-    expect(&mut client, "220 ").await;
-    for _ in 0..4 {
-        client.write_all(b"N").await.unwrap();
-        tokio::time::sleep(Duration::from_secs(74)).await;
+    let dribbled = ["inside a command", "inside DATA", "inside a chunk"];
+    for (phase, sent, seconds) in phases().into_iter().filter(|(phase, ..)| dribbled.contains(phase)) {
+        let (client, _, _session) = start(&CancellationToken::new());
+        let (mut from_server, mut to_server) = tokio::io::split(client);
+        to_server.write_all(&sent).await.unwrap();
+        let before = tokio::time::Instant::now();
+        let dribble = tokio::spawn(async move {
+            while to_server.write_all(b"N").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+            }
+        });
+        let mut got = Vec::new();
+        from_server.read_to_end(&mut got).await.unwrap();
+        assert!(String::from_utf8_lossy(&got).contains("421 4.4.2 "), "{phase}");
+        let waited = before.elapsed().as_secs();
+        assert!((seconds..seconds + 5).contains(&waited), "{phase}: {waited} s");
+        dribble.await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_chunks_do_not_put_the_deadline_of_a_message_off() {
+    let (client, queue, _session) = start(&CancellationToken::new());
+    let (mut from_server, mut to_server) = tokio::io::split(client);
     let before = tokio::time::Instant::now();
-    expect(&mut client, "421 4.4.2 ").await;
-    assert!(before.elapsed() < Duration::from_secs(10));
+    tokio::spawn(async move {
+        to_server.write_all(&START[..START.len() - 6]).await.unwrap();
+        while to_server.write_all(b"BDAT 1\r\nx").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(200)).await;
+        }
+    });
+    let mut got = Vec::new();
+    from_server.read_to_end(&mut got).await.unwrap();
+    let got = String::from_utf8(got).unwrap();
+    assert_eq!(got.matches("1 octets received").count(), 4, "{got}");
+    assert!((600..610).contains(&before.elapsed().as_secs()), "{got}");
+    assert!(queue.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_line_is_waited_for() {
+    let (mut client, queue, _session) = start(&CancellationToken::new());
+    client.write_all(START).await.unwrap();
+    client.write_all(b"Subject: an old modem\r\n\r\n").await.unwrap();
+    // More than eleven minutes at 500 octets a second.
+    for _ in 0..70_000 {
+        client.write_all(&[b'x'; 5]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client.write_all(b"\r\n.\r\n").await.unwrap();
+    expect(&mut client, "250 2.0.0 queued").await;
+    assert_eq!(queue.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_reads_its_replies_is_given_up() {
+    let (client, _, session) = start_with(&Scene::default(), limits(), 4096, &CancellationToken::new());
+    let (_from_server, mut to_server) = tokio::io::split(client);
+    let before = tokio::time::Instant::now();
+    tokio::spawn(async move { while to_server.write_all(b"VRFY someone\r\n").await.is_ok() {} });
+    session.await.unwrap();
+    assert!(before.elapsed() <= Duration::from_secs(310), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_come_slowly_past_the_tenth() {
+    let (mut client, _, _session) = start(&CancellationToken::new());
+    let before = tokio::time::Instant::now();
+    for _ in 0..20 {
+        client.write_all(b"MAIL FROM:<a@elsewhere.org>\r\n").await.unwrap();
+    }
+    expect(&mut client, "421 4.7.0 ").await;
+    assert_eq!(before.elapsed().as_secs(), 9);
 }
 
 #[tokio::test(start_paused = true)]
@@ -640,4 +857,13 @@ async fn a_shutdown_closes_idle_sessions_and_lets_content_come_to_its_end() {
     drop((idle, busy));
     idle_session.await.unwrap();
     busy_session.await.unwrap();
+}
+
+/// A task's memory is its future's, and most sessions are idle.
+#[test]
+fn an_idle_session_is_small() {
+    let gate = Arc::new(FakeGate { queue: Queue::default(), limits: limits() });
+    let (_client, server) = tokio::io::duplex(64);
+    let session = serve(server, gate, Scene::default().peer(), CancellationToken::new());
+    assert!(std::mem::size_of_val(&session) <= 2560, "{}", std::mem::size_of_val(&session));
 }

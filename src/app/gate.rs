@@ -3,7 +3,7 @@
 use crate::{
     account::{AccountId, ApplicationId, Users},
     config::{Limits, ListenerSettings, LiveConfig},
-    inbound::{Client, Gate},
+    inbound::{Budget, Client, Gate},
     mail::{EnhancedCode, Reply, ReversePath},
     queue::{Intake, Queue},
 };
@@ -13,11 +13,12 @@ use std::sync::Arc;
 pub(super) struct QueueGate {
     live: LiveConfig,
     queue: Queue,
+    envelopes: Arc<Budget>,
 }
 
 impl QueueGate {
     pub(super) fn new(live: LiveConfig, queue: Queue) -> Self {
-        Self { live, queue }
+        Self { live, queue, envelopes: Arc::default() }
     }
 }
 
@@ -53,6 +54,10 @@ impl Gate for QueueGate {
 
     fn has_room(&self, size: Option<u64>) -> bool {
         self.queue.has_room(size)
+    }
+
+    fn envelopes(&self) -> Arc<Budget> {
+        self.envelopes.clone()
     }
 
     fn begin(&self) -> Intake {

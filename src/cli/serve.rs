@@ -6,6 +6,7 @@ use crate::{
     config::{Config, LogFormat, load_from_process_env},
     telemetry,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use std::{
     path::{Path, PathBuf},
@@ -21,6 +22,7 @@ pub(super) fn serve(path: Option<&Path>) -> ExitCode {
     telemetry::start(log_format(&config), &config.log.level);
     // The queue holds other people's mail: whatever umask the daemon was started with, only its user reads it.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    raise_descriptors();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -34,6 +36,14 @@ pub(super) fn serve(path: Option<&Path>) -> ExitCode {
             complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// As many file descriptors as the system allows: by default it gives 1024, and asks to be asked.
+fn raise_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(target: "waxseal", %error, "the number of file descriptors stays as it was");
     }
 }
 

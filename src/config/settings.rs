@@ -208,7 +208,7 @@ pub struct Limits {
     pub connections_per_client: usize,
     /// Longest wait for a command.
     pub command_timeout: Duration,
-    /// Longest silence inside DATA.
+    /// Longest silence inside a message; used up as well by a client that sends less than 500 octets a second.
     pub data_timeout: Duration,
 }
 

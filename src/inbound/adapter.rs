@@ -50,7 +50,8 @@ impl<G: Gate> Action<Heard> for Answer<G> {
                 say(&mut state.session, &reply);
             }
             match next {
-                Next::Command | Next::Verify => {}
+                // The driver finds a chunk in the store.
+                Next::Command | Next::Verify | Next::Chunk(_) => {}
                 Next::Data => state.session.mode = Some(SmtpSession::DATA_MODE),
                 Next::StartTls => state.session.say(DriverControl::StartTls),
                 Next::Close | Next::Abandon => state.session.say(DriverControl::Shutdown),
@@ -92,10 +93,11 @@ impl<G: Gate> Talk<G> {
             reply.iter().for_each(|reply| reply.write_to(out));
             return next;
         }
-        self.context.session.input.clear();
-        self.context.session.input.extend_from_slice(line);
+        self.context.session.input = line.to_vec();
         // Our parser takes every input: there is nothing here that could fail.
         let _ = self.dispatch.interpret(&mut self.context).await;
+        // A session is idle for most of its time, and holds no octets then.
+        self.context.session.input = Vec::new();
         self.drain(out)
     }
 
@@ -129,6 +131,7 @@ impl<G: Gate> Talk<G> {
         match (next, self.context.get()) {
             (Next::Close, Some(Next::Abandon)) => Next::Abandon,
             (Next::Command, Some(Next::Verify)) => Next::Verify,
+            (Next::Command, Some(Next::Chunk(chunk))) => Next::Chunk(*chunk),
             _ => next,
         }
     }

@@ -2,12 +2,20 @@
 
 use super::{
     Gate, Peer,
-    auth::{Login, Said, Verdict},
+    auth::{Login, Said, Verdict as LoginVerdict},
+    budget::Share,
+    patience::{Patience, Verdict},
 };
 use crate::{
     account::{AccountId, ApplicationId},
     mail::{Envelope, Reply, trace::Protocol},
-    smtp::{Command, MailTransaction, Standing, auth::Credentials, command::Mail, limits, replies},
+    queue::Receipt,
+    smtp::{
+        Command, MailTransaction, Standing,
+        auth::Credentials,
+        command::{Chunk, Mail, Rcpt},
+        replies,
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tracing::{info, warn};
@@ -26,6 +34,8 @@ pub(super) enum Next {
     Command,
     /// Content, up to the end of data.
     Data,
+    /// So many octets, and only then a reply.
+    Chunk(Chunk),
     /// A TLS handshake, and a new session under it.
     StartTls,
     /// A look at what the client logs in with; only then comes the reply.
@@ -46,14 +56,19 @@ pub(super) struct Conversation<G> {
     esmtp: bool,
     login: Login,
     transaction: MailTransaction<Route>,
-    /// The last MAIL was refused: a pipelining client cannot know yet, and its RCPT and DATA are no errors.
-    sender_refused: bool,
-    errors: u32,
+    share: Share,
+    /// The transaction ended early, by a refused MAIL or chunk: a pipelining client cannot know yet, and what it sends
+    /// for it is no error.
+    cut_short: bool,
+    patience: Patience,
+    /// How long the last reply is to be kept back.
+    delay: Option<Duration>,
 }
 
 impl<G: Gate> Conversation<G> {
     pub(super) fn new(gate: Arc<G>, peer: Peer, cipher: Option<Arc<str>>) -> Self {
         Self {
+            share: Share::new(gate.envelopes()),
             gate,
             peer,
             cipher,
@@ -61,48 +76,56 @@ impl<G: Gate> Conversation<G> {
             esmtp: false,
             login: Login::default(),
             transaction: MailTransaction::Idle,
-            sender_refused: false,
-            errors: 0,
+            cut_short: false,
+            patience: Patience::default(),
+            delay: None,
         }
     }
 
-    /// Answers a line. A login that has to be looked at first is answered by [`Self::settle_login`].
+    /// Answers a line. Without a reply, octets come first, or a login is looked at, which [`Self::settle_login`] answers.
     pub(super) fn answer(&mut self, heard: Result<Command, Reply>) -> (Option<Reply>, Next) {
         let standing = self.standing();
-        let command = match heard.and_then(|command| self.admit(command, &standing)) {
-            Ok(command) => command,
-            Err(complaint) => return self.count(complaint),
+        let (reply, next) = match heard.and_then(|command| self.admit(command, &standing)) {
+            Ok(command) => self.obey(command, &standing),
+            Err(complaint) => (self.count(complaint), Next::Command),
         };
+        reply.with(next)
+    }
+
+    fn obey(&mut self, command: Command, standing: &Standing) -> (Answer, Next) {
         let reply = match command {
             Command::Ehlo(name) => {
                 self.greeted(name, true);
-                let (hostname, size) = (self.gate.hostname(), self.gate.limits().message_size);
-                Reply::bare(250, format!("{hostname}\n{}", standing.offer(size).join("\n")))
+                let (hostname, limits) = (self.gate.hostname(), self.gate.limits());
+                let offer = standing.offer(limits.message_size, limits.recipients).join("\n");
+                return self.chatter(Reply::bare(250, format!("{hostname}\n{offer}")));
             }
             Command::Helo(name) => {
                 self.greeted(name, false);
-                Reply::bare(250, &*self.gate.hostname())
+                let hostname = self.gate.hostname();
+                return self.chatter(Reply::bare(250, &*hostname));
             }
             Command::Mail(_) if self.has_been_shut_out() => {
                 self.note_rejection("client", &replies::client_refused());
-                return (Some(replies::client_refused()), Next::Close);
+                return (Answer::Enough(replies::client_refused()), Next::Close);
             }
-            Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(rcpt) => {
-                let limit = self.gate.limits().recipients;
-                self.step(|t| t.rcpt(rcpt, limit))
-            }
-            Command::Data => self.step(MailTransaction::data),
             Command::Rset => {
-                self.transaction = MailTransaction::Idle;
-                self.sender_refused = false;
-                replies::ok()
+                self.reset();
+                return self.chatter(replies::ok());
             }
-            Command::Noop => replies::ok(),
-            Command::Vrfy => replies::cannot_verify(),
-            Command::Help => replies::help(),
-            Command::Quit => return (Some(replies::bye()), Next::Close),
-            Command::StartTls => return (Some(replies::ready_for_tls()), Next::StartTls),
+            Command::Noop => return self.chatter(replies::ok()),
+            Command::Vrfy => return self.chatter(replies::cannot_verify()),
+            Command::Help => return self.chatter(replies::help()),
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Data => self.step(MailTransaction::data),
+            Command::Quit => return (Answer::Go(replies::bye()), Next::Close),
+            Command::Bdat(chunk) => return (Answer::Octets, Next::Chunk(chunk)),
+            Command::BdatUnclear => {
+                self.note_rejection("chunk", &replies::chunk_unclear());
+                return (Answer::Go(replies::chunk_unclear()), Next::Close);
+            }
+            Command::StartTls => return (Answer::Go(replies::ready_for_tls()), Next::StartTls),
             Command::Auth(_) if !matches!(self.transaction, MailTransaction::Idle) => {
                 replies::auth_in_transaction()
             }
@@ -112,16 +135,35 @@ impl<G: Gate> Conversation<G> {
             }
             Command::Http => {
                 self.note_rejection("http", &replies::not_http());
-                return (Some(replies::not_http()), Next::Abandon);
+                return (Answer::Go(replies::not_http()), Next::Abandon);
             }
         };
-        if reply.code() == 354 {
-            return (Some(reply), Next::Data);
-        }
-        if self.sender_refused && reply.code() == 503 {
-            return (Some(reply), Next::Command);
-        }
-        self.count(reply)
+        let next = if reply.code() == 354 { Next::Data } else { Next::Command };
+        (self.count(reply), next)
+    }
+
+    /// A chunk was announced, the first of a message with what was agreed on. `Err` is for
+    /// [`Conversation::refuse_chunk`], once its octets are over.
+    pub(super) fn chunk(&mut self) -> Result<Option<Receipt>, Reply> {
+        let (transaction, taken) = std::mem::take(&mut self.transaction).bdat();
+        self.transaction = transaction;
+        taken.map(|begun| begun.map(receipt))
+    }
+
+    /// Whether chunks of a message have come, and not the last.
+    pub(super) fn is_chunking(&self) -> bool {
+        matches!(self.transaction, MailTransaction::Chunking)
+    }
+
+    /// The answer to a chunk out of place.
+    pub(super) fn refuse_chunk(&mut self, reply: Reply) -> (Option<Reply>, Next) {
+        self.count(reply).with(Next::Command)
+    }
+
+    /// A chunk will not be part of any message: the ones that the client has sent behind it neither.
+    pub(super) fn cut_short(&mut self) {
+        self.reset();
+        self.cut_short = true;
     }
 
     /// Whether the next line is an answer of the client's in a SASL exchange, and no command.
@@ -132,7 +174,8 @@ impl<G: Gate> Conversation<G> {
     /// Takes such an answer.
     pub(super) fn respond(&mut self, line: &[u8]) -> (Option<Reply>, Next) {
         let said = self.login.respond(line);
-        self.say_of_login(said)
+        let (answer, next) = self.say_of_login(said);
+        answer.with(next)
     }
 
     /// Ends an exchange that was broken off: what was to be its next line was none.
@@ -146,46 +189,58 @@ impl<G: Gate> Conversation<G> {
     }
 
     /// Takes what a login came to. A wrong one is answered that long after it was made.
-    pub(super) fn settle_login(&mut self, verdict: Verdict) -> (Option<Reply>, Next, Duration) {
+    pub(super) fn settle_login(&mut self, verdict: LoginVerdict) -> (Option<Reply>, Next, Duration) {
         let Peer { client, listener_name, .. } = &self.peer;
         match &verdict {
-            Verdict::User(user) => {
+            LoginVerdict::User(user) => {
                 info!(target: "waxseal::inbound", listener = %listener_name, %client, %user, "logged in");
             }
-            Verdict::Nobody(user) => {
+            LoginVerdict::Nobody(user) => {
                 // What a stranger typed may be a password in the wrong place: only names that we know are told.
                 let user = user.as_deref().unwrap_or("");
                 info!(target: "waxseal::inbound", listener = %listener_name, %client, user, "login failed");
             }
-            Verdict::Unknown => {
+            LoginVerdict::Unknown => {
                 warn!(target: "waxseal::inbound", listener = %listener_name, %client, "login not looked at");
             }
         }
-        let failed = matches!(verdict, Verdict::Nobody(_));
+        let failed = matches!(verdict, LoginVerdict::Nobody(_));
         let (reply, wait) = self.login.settle(verdict);
-        let (reply, next) = if failed { self.count_one(reply) } else { (Some(reply), Next::Command) };
+        let answer = if failed { self.count_one(reply) } else { Answer::Go(reply) };
+        let (reply, next) = answer.with(Next::Command);
         (reply, next, wait)
     }
 
-    /// The content comes now: what was agreed on, and the state is idle again behind it.
-    pub(super) fn finish(&mut self) -> Option<(Envelope, Route)> {
-        std::mem::take(&mut self.transaction).finish()
+    /// DATA was taken: what was agreed on.
+    pub(super) fn data(&mut self) -> Option<Receipt> {
+        std::mem::take(&mut self.transaction).finish().map(receipt)
+    }
+
+    /// The end of a message's content: the state is idle again.
+    pub(super) fn over(&mut self) {
+        self.transaction = MailTransaction::Idle;
+        self.share.give_back();
     }
 
     /// A message was taken: earlier mistakes are forgiven.
     pub(super) fn forgive(&mut self) {
-        self.errors = 0;
+        self.patience.forgive();
     }
 
-    /// What the client called itself.
-    pub(super) fn client_name(&self) -> &str {
-        &self.client_name
+    /// How long the last reply is to be kept back.
+    pub(super) fn take_delay(&mut self) -> Option<Duration> {
+        self.delay.take()
     }
 
-    /// How messages come now.
-    pub(super) fn protocol(&self) -> Protocol {
-        let authenticated = self.login.user().is_some();
-        Protocol { esmtp: self.esmtp, secure: self.cipher.is_some(), authenticated, ..Protocol::default() }
+    /// What the client called itself, and how a message comes; `utf8` is what was said of its addresses.
+    pub(super) fn client(&self, utf8: bool) -> (&str, Protocol) {
+        let protocol = Protocol {
+            esmtp: self.esmtp,
+            utf8,
+            secure: self.cipher.is_some(),
+            authenticated: self.login.user().is_some(),
+        };
+        (&self.client_name, protocol)
     }
 
     /// TLS version and cipher, where the connection is under TLS.
@@ -210,7 +265,7 @@ impl<G: Gate> Conversation<G> {
     fn admit(&mut self, command: Command, standing: &Standing) -> Result<Command, Reply> {
         let Err(reply) = standing.admit(&command) else { return Ok(command) };
         if matches!(command, Command::Mail(_)) {
-            self.sender_refused |= matches!(self.transaction, MailTransaction::Idle);
+            self.cut_short |= matches!(self.transaction, MailTransaction::Idle);
         }
         if matches!(reply.code(), 530 | 538) && matches!(command, Command::Mail(_) | Command::Auth(_)) {
             let login = reply == replies::auth_first();
@@ -219,12 +274,12 @@ impl<G: Gate> Conversation<G> {
         Err(reply)
     }
 
-    fn say_of_login(&mut self, said: Said) -> (Option<Reply>, Next) {
+    fn say_of_login(&mut self, said: Said) -> (Answer, Next) {
         match said {
             // A login that needs no look to fail is one that failed all the same.
-            Said::Reply(reply) if reply == replies::auth_failed() => self.count_one(reply),
-            Said::Reply(reply) => self.count(reply),
-            Said::Nothing => (None, Next::Verify),
+            Said::Reply(reply) if reply == replies::auth_failed() => (self.count_one(reply), Next::Command),
+            Said::Reply(reply) => (self.count(reply), Next::Command),
+            Said::Nothing => (Answer::Octets, Next::Verify),
         }
     }
 
@@ -242,8 +297,13 @@ impl<G: Gate> Conversation<G> {
 
     fn greeted(&mut self, name: String, esmtp: bool) {
         (self.client_name, self.esmtp) = (name, esmtp);
+        self.reset();
+    }
+
+    fn reset(&mut self) {
         self.transaction = MailTransaction::Idle;
-        self.sender_refused = false;
+        self.share.give_back();
+        self.cut_short = false;
     }
 
     fn mail(&mut self, mail: Mail) -> Reply {
@@ -266,9 +326,25 @@ impl<G: Gate> Conversation<G> {
                 Ok(Route { account, application })
             })
         });
-        self.sender_refused = matches!(self.transaction, MailTransaction::Idle);
+        self.cut_short = matches!(self.transaction, MailTransaction::Idle);
         if reply.code() >= 400 {
             self.note_rejection(reason, &reply);
+        }
+        reply
+    }
+
+    fn rcpt(&mut self, rcpt: Rcpt) -> Reply {
+        let addressing =
+            matches!(self.transaction, MailTransaction::Open(_) | MailTransaction::Addressed(..));
+        if addressing && !self.share.take(rcpt.weight()) {
+            let reply = replies::no_room();
+            self.note_rejection("envelopes", &reply);
+            return reply;
+        }
+        let limit = self.gate.limits().recipients;
+        let reply = self.step(|t| t.rcpt(rcpt, limit));
+        if reply.code() == 250 {
+            self.patience.recipient();
         }
         reply
     }
@@ -282,18 +358,63 @@ impl<G: Gate> Conversation<G> {
         reply
     }
 
-    /// Lets a reply out, unless it is one complaint too many.
-    fn count(&mut self, reply: Reply) -> (Option<Reply>, Next) {
-        if replies::is_protocol_error(&reply) { self.count_one(reply) } else { (Some(reply), Next::Command) }
+    /// A command that leads to no message is borne some times.
+    fn chatter(&mut self, reply: Reply) -> (Answer, Next) {
+        let verdict = self.patience.junk();
+        (self.judge(verdict, reply), Next::Command)
     }
 
-    /// Counts a reply as a complaint.
-    fn count_one(&mut self, reply: Reply) -> (Option<Reply>, Next) {
-        self.errors += 1;
-        if self.errors < limits::ERRORS {
-            return (Some(reply), Next::Command);
+    /// Lets a reply out, unless it is one complaint too many.
+    fn count(&mut self, reply: Reply) -> Answer {
+        let verdict = if self.cut_short && reply.code() == 503 {
+            self.patience.junk()
+        } else {
+            self.patience.answered(&reply)
+        };
+        self.judge(verdict, reply)
+    }
+
+    /// Counts a reply as a mistake, whatever it says.
+    fn count_one(&mut self, reply: Reply) -> Answer {
+        let verdict = self.patience.mistake();
+        self.judge(verdict, reply)
+    }
+
+    fn judge(&mut self, verdict: Verdict, reply: Reply) -> Answer {
+        match verdict {
+            Verdict::Go => Answer::Go(reply),
+            Verdict::Slow(delay) => {
+                self.delay = Some(delay);
+                Answer::Go(reply)
+            }
+            Verdict::Enough(reason, last) => {
+                self.note_rejection(reason, &last);
+                Answer::Enough(last)
+            }
         }
-        self.note_rejection("errors", &replies::too_many_errors());
-        (Some(replies::too_many_errors()), Next::Close)
+    }
+}
+
+fn receipt((envelope, route): (Envelope, Route)) -> Receipt {
+    let Route { account, application } = route;
+    Receipt { envelope, account, application }
+}
+
+/// What a command is answered with at once.
+enum Answer {
+    /// Nothing: the reply follows the octets.
+    Octets,
+    Go(Reply),
+    /// This, and it is the last.
+    Enough(Reply),
+}
+
+impl Answer {
+    fn with(self, next: Next) -> (Option<Reply>, Next) {
+        match self {
+            Self::Octets => (None, next),
+            Self::Go(reply) => (Some(reply), next),
+            Self::Enough(reply) => (Some(reply), Next::Close),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What sessions ask of the rest of the program.
 
-use super::Client;
+use super::{Budget, Client};
 use crate::{
     account::{AccountId, ApplicationId, Users},
     config::{Limits, ListenerSettings},
@@ -37,6 +37,9 @@ pub trait Gate: Send + Sync + 'static {
 
     /// Whether the queue can take a message of `size` octets, or of unknown size.
     fn has_room(&self, size: Option<u64>) -> bool;
+
+    /// Memory for the envelopes of all sessions.
+    fn envelopes(&self) -> Arc<Budget>;
 
     /// A fresh message to write to.
     fn begin(&self) -> Self::Sink;

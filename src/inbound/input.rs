@@ -1,58 +1,42 @@
 //! Octets from a client that nobody has used yet.
 
-use bytes::{Buf, BytesMut};
-use std::io;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, task::ready};
+use tokio::io::{AsyncRead, ReadBuf};
 
-/// What an idle session keeps; a command line fits (`smtp::limits::COMMAND_LINE`).
-const SMALL: usize = 4 * 1024;
-/// What is read at once of content that comes fast.
-const LARGE: usize = 64 * 1024;
+/// What is read at once.
+const READ: usize = 32 * 1024;
 
-/// A read buffer that grows while content fills it and is small again afterwards.
-#[derive(Debug)]
+/// A read buffer that is there only while something is in it: a session that waits has none.
+#[derive(Debug, Default)]
 pub(super) struct Input {
-    buffer: BytesMut,
-    size: usize,
+    octets: Vec<u8>,
+    used: usize,
 }
 
 impl Input {
-    pub(super) fn new() -> Self {
-        Self { buffer: BytesMut::with_capacity(SMALL), size: SMALL }
-    }
-
     pub(super) fn octets(&self) -> &[u8] {
-        &self.buffer
+        &self.octets[self.used..]
     }
 
     pub(super) fn consume(&mut self, octets: usize) {
-        self.buffer.advance(octets.min(self.buffer.len()));
+        self.used = (self.used + octets).min(self.octets.len());
+        if self.used == self.octets.len() {
+            *self = Self::default();
+        }
     }
 
-    /// Reads what is there, a command's worth. 0 is the end of the stream. Nothing is lost when cancelled.
+    /// Reads what is there, behind what has not been consumed, which is to be less than a command line may be. 0 is
+    /// the end of the stream. Nothing is lost when cancelled.
     pub(super) async fn read<R: AsyncRead + Unpin>(&mut self, stream: &mut R) -> io::Result<usize> {
-        // All input may be one unfinished line: there is room behind it, since a line over the limit is dropped.
-        self.buffer.reserve(SMALL / 2);
-        stream.read_buf(&mut self.buffer).await
-    }
-
-    /// Reads content; what was read before must be consumed.
-    pub(super) async fn read_content<R: AsyncRead + Unpin>(&mut self, stream: &mut R) -> io::Result<usize> {
-        self.buffer.reserve(self.size);
-        let read = stream.read_buf(&mut self.buffer).await?;
-        if read >= self.size {
-            self.size = (self.size * 4).min(LARGE);
-        }
-        Ok(read)
-    }
-
-    /// Content is over: gives a grown buffer back.
-    pub(super) fn shrink(&mut self) {
-        if self.size > SMALL {
-            let mut small = BytesMut::with_capacity(SMALL.max(self.buffer.len()));
-            small.extend_from_slice(&self.buffer);
-            self.buffer = small;
-            self.size = SMALL;
-        }
+        poll_fn(|context| {
+            let mut space = [const { MaybeUninit::<u8>::uninit() }; READ];
+            let mut read = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
+            self.octets.drain(..self.used);
+            self.used = 0;
+            self.octets.extend_from_slice(read.filled());
+            Ok(read.filled().len()).into()
+        })
+        .await
     }
 }

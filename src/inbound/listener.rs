@@ -1,7 +1,9 @@
 //! Connections in (step 1 of the path).
 
 use super::{
-    Client, Gate, Peer, serve,
+    Client, Gate, Peer,
+    flood::Flood,
+    serve,
     socket::{Socket, Stream},
 };
 use crate::{
@@ -14,7 +16,7 @@ use std::{
     io::{self, Write},
     net::{Shutdown, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -134,6 +136,7 @@ impl Listener {
         shutdown: CancellationToken,
     ) {
         let sessions = TaskTracker::new();
+        let mut flood = Flood::new(Instant::now());
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -155,14 +158,15 @@ impl Listener {
             let place = match admit(client, &settings, &admission) {
                 Ok(place) => place,
                 Err((reason, reply)) => {
-                    info!(target: "waxseal::inbound", listener = %name, %client, reason, "client refused");
+                    note_refusal(&mut flood, &name, client, reason);
                     turn_away(stream, settings.tls.encryption(), &reply);
                     continue;
                 }
             };
             debug!(target: "waxseal::inbound", listener = %name, %client, "connected");
             let peer = Peer { client, listener: index, listener_name: Arc::clone(&name), settings };
-            let session = serve(stream, Arc::clone(&gate), peer, shutdown.clone());
+            // Boxed, since a future that another one awaits by value lies in its memory twice.
+            let session = Box::pin(serve(stream, Arc::clone(&gate), peer, shutdown.clone()));
             sessions.spawn(async move {
                 session.await;
                 drop(place);
@@ -174,6 +178,12 @@ impl Listener {
         if timeout(DRAIN, sessions.wait()).await.is_err() {
             warn!(target: "waxseal::inbound", listener = %name, left = sessions.len(), "sessions did not end");
         }
+    }
+}
+
+fn note_refusal(flood: &mut Flood, listener: &str, client: Client, reason: &'static str) {
+    if let Some(untold) = flood.refused(Instant::now()) {
+        info!(target: "waxseal::inbound", %listener, %client, reason, untold, "client refused");
     }
 }
 

@@ -2,17 +2,21 @@
 
 mod adapter;
 mod auth;
+mod budget;
 mod client;
 mod conversation;
+mod flood;
 mod gate;
 mod input;
 mod listener;
+mod patience;
 mod pickup;
 mod receive;
 mod session;
 mod socket;
 mod tls;
 
+pub use budget::Budget;
 pub use client::Client;
 pub use gate::{Gate, Peer, Sink};
 pub use listener::{Admission, Listener};

@@ -10,7 +10,7 @@ use crate::{
     failpoint::{self, Point},
     mail::{
         Canonicalizer, Envelope, QueueId,
-        trace::{HeaderScan, LocalTrace},
+        trace::{Headed, Heading, LocalTrace},
     },
     queue::{CommitError, Intake, Receipt},
     smtp::limits,
@@ -182,9 +182,13 @@ impl<G: Gate<Sink = Intake>> Pickup<G> {
     /// Makes a message durable in the queue. Where that fails, nothing is left there.
     async fn commit(&self, mut spooled: Spooled, receipt: Receipt) -> Result<(Spooled, QueueId), Obstacle> {
         let mut intake = self.gate.begin();
-        let (mut scan, mut canonicalizer) = (HeaderScan::default(), Canonicalizer::default());
-        // The header section so far, and after it never more than one chunk.
-        let (mut pending, mut traced, mut end) = (Vec::new(), false, false);
+        let (mut heading, mut canonicalizer) = (Heading::default(), Canonicalizer::default());
+        // A line's start that may be a header field's, and besides never more than one chunk.
+        let (mut pending, mut end) = (Vec::new(), false);
+        let hostname = self.gate.hostname();
+        let trace =
+            LocalTrace { uid: spooled.uid(), hostname: &hostname, id: intake.id(), at: SystemTime::now() };
+        intake.write(trace.received().as_bytes()).await?;
         spooled.rewind();
         while !end {
             let read;
@@ -197,23 +201,23 @@ impl<G: Gate<Sink = Intake>> Pickup<G> {
             let chunk = read?;
             end = chunk.is_empty();
             // A user has left it there: it is canonical because it is made so here, not because it should be.
+            let new = pending.len();
             canonicalizer.feed(&chunk, &mut pending);
             if end {
                 std::mem::take(&mut canonicalizer).finish(&mut pending);
             }
-            if !traced {
-                if !(scan.advance(&pending) || end || pending.len() >= limits::HEADER_SECTION) {
-                    continue;
-                }
-                if scan.hops() > limits::HOPS {
-                    return Err(Obstacle::Never(
-                        "it has been through too many hops, and seems to loop".into(),
-                    ));
-                }
-                let (hostname, id) = (self.gate.hostname(), intake.id());
-                let trace = LocalTrace { uid: spooled.uid(), hostname: &hostname, id, at: SystemTime::now() };
-                intake.write(trace.prefix(&scan).as_bytes()).await?;
-                traced = true;
+            let headed = heading.advance(&pending, new, end);
+            if heading.scan().hops() > limits::HOPS {
+                return Err(Obstacle::Never("it has been through too many hops, and seems to loop".into()));
+            }
+            if let Headed::Part(part) | Headed::End(part) = headed {
+                intake.write(&pending[..part]).await?;
+                pending.drain(..part);
+            }
+            match headed {
+                Headed::Part(_) => continue,
+                Headed::End(_) => intake.write(trace.missing(heading.scan()).as_bytes()).await?,
+                Headed::Past => {}
             }
             intake.write(&pending).await?;
             pending.clear();

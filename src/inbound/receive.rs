@@ -1,15 +1,18 @@
-//! One message from DATA to its reply (steps 6 to 8 of the path).
+//! One message from DATA, or its first BDAT, to its reply (steps 6 to 8 of the path).
 
-use super::{Client, Sink, conversation::Route};
+use super::{Client, Sink};
 use crate::{
     mail::{
-        Envelope, Reply,
-        trace::{HeaderScan, Protocol, Trace},
+        Reply,
+        trace::{Headed, Heading, Protocol, Trace},
     },
     queue::{CommitError, Commitment, Receipt},
-    smtp::{DataDecoder, Progress, limits, replies},
+    smtp::{ChunkDecoder, DataDecoder, Pace, Progress, command::Chunk, limits, replies},
 };
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tracing::warn;
 
 /// Where a message comes from, for its trace field.
@@ -27,61 +30,117 @@ pub(super) struct Origin {
 /// A refusal and the word for it in logs.
 type Refusal = (&'static str, Reply);
 
+/// How the content's octets are told from commands.
+#[derive(Debug)]
+enum Framing {
+    Data(DataDecoder),
+    /// And whether the chunk under way is the last.
+    Chunks(ChunkDecoder, bool),
+}
+
 /// A message coming in. Dropped, it leaves nothing behind.
 pub(super) struct Reception<S> {
     sink: S,
     receipt: Receipt,
     origin: Origin,
     limit: u64,
-    decoder: DataDecoder,
-    scan: HeaderScan,
-    /// Decoded octets not written yet: the header section so far, and after it never more than one read.
+    framing: Framing,
+    heading: Heading,
+    /// Decoded octets not written yet: a line's start that may be a header field's, and besides never more than one
+    /// read.
     pending: Vec<u8>,
     octets: u64,
+    /// Whether the trace field is written.
     traced: bool,
     refusal: Option<Refusal>,
+    pace: Pace,
 }
 
 impl<S: Sink> Reception<S> {
-    /// `limit` is in octets of content.
-    pub(super) fn new(sink: S, envelope: Envelope, route: Route, origin: Origin, limit: u64) -> Self {
-        let Route { account, application } = route;
+    /// A message that comes by DATA. `limit` is in octets of content, `patience` how long silence is borne.
+    pub(super) fn data(sink: S, receipt: Receipt, origin: Origin, limit: u64, patience: Duration) -> Self {
+        Self::new(Framing::Data(DataDecoder::default()), sink, receipt, origin, limit, patience)
+    }
+
+    /// A message that comes by BDAT.
+    pub(super) fn chunks(sink: S, receipt: Receipt, origin: Origin, limit: u64, patience: Duration) -> Self {
+        Self::new(Framing::Chunks(ChunkDecoder::default(), false), sink, receipt, origin, limit, patience)
+    }
+
+    fn new(
+        framing: Framing,
+        sink: S,
+        receipt: Receipt,
+        origin: Origin,
+        limit: u64,
+        patience: Duration,
+    ) -> Self {
         Self {
             sink,
-            receipt: Receipt { envelope, account, application },
+            receipt,
             origin,
             limit,
-            decoder: DataDecoder::default(),
-            scan: HeaderScan::default(),
+            framing,
+            heading: Heading::default(),
             pending: Vec::new(),
             octets: 0,
             traced: false,
             refusal: None,
+            pace: Pace::new(patience),
         }
     }
 
-    /// Takes the next octets from the wire. A message that will be refused is read to its end and not kept.
+    /// The octets that come next are a chunk's.
+    pub(super) fn begin_chunk(&mut self, chunk: Chunk) {
+        if let Framing::Chunks(decoder, last) = &mut self.framing {
+            decoder.begin(chunk.octets);
+            *last = chunk.last;
+        }
+    }
+
+    /// Takes the next octets from the wire; done is the end of data, or of the chunk. A message that will be refused
+    /// is read to its end and not kept.
     pub(super) async fn take(&mut self, input: &[u8]) -> Progress {
         let before = self.pending.len();
-        let progress = self.decoder.decode(input, &mut self.pending);
+        let (progress, complete) = self.decode(input);
+        self.pace.came(progress.consumed);
         self.octets += (self.pending.len() - before) as u64;
         if self.octets > self.limit {
             self.refuse("size", replies::too_big());
         }
         if self.refusal.is_none()
-            && let Err(error) = self.pass_on(progress.done).await
+            && let Err(error) = self.pass_on(before, complete).await
         {
-            self.refuse_for(&error);
+            self.refusal.get_or_insert(refusal(&error));
         }
         if self.refusal.is_some() {
             self.pending.clear();
         }
+        if self.pending.is_empty() {
+            // A client may keep us waiting for the rest; what it sent need not be kept meanwhile.
+            self.pending = Vec::new();
+        }
         progress
+    }
+
+    /// Whether the client is to be given up: it sends far more than will ever be taken.
+    pub(super) fn is_waste(&self) -> bool {
+        self.octets > self.limit.saturating_add(limits::WASTE)
+    }
+
+    /// How long its next octets are waited for.
+    pub(super) fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
     }
 
     /// Whether the client ends its lines with bare LF.
     pub(super) fn bare_lf_client(&self) -> bool {
-        self.decoder.bare_lf_client()
+        matches!(&self.framing, Framing::Data(decoder) if decoder.bare_lf_client())
+    }
+
+    /// Why the message will be refused, and the word for it in logs, where it is known by now.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
     }
 
     /// Hands the whole message over. `Err` is our refusal to send and the word for it in logs.
@@ -92,20 +151,51 @@ impl<S: Sink> Reception<S> {
         }
     }
 
-    async fn pass_on(&mut self, done: bool) -> Result<(), CommitError> {
-        if !self.traced {
-            let seen =
-                self.scan.advance(&self.pending) || done || self.pending.len() >= limits::HEADER_SECTION;
-            if !seen {
-                return Ok(());
+    /// What was used of the input, and whether the message is complete.
+    fn decode(&mut self, input: &[u8]) -> (Progress, bool) {
+        match &mut self.framing {
+            Framing::Data(decoder) => {
+                let progress = decoder.decode(input, &mut self.pending);
+                (progress, progress.done)
             }
-            if self.scan.hops() > limits::HOPS {
+            Framing::Chunks(decoder, last) => {
+                let progress = decoder.decode(input, &mut self.pending);
+                let complete = progress.done && *last;
+                if complete {
+                    decoder.finish(&mut self.pending);
+                }
+                (progress, complete)
+            }
+        }
+    }
+
+    /// Writes what is pending, from `new` on not looked at yet: the trace field before it, what is missing in the
+    /// header section behind that.
+    async fn pass_on(&mut self, new: usize, complete: bool) -> Result<(), CommitError> {
+        if !self.traced {
+            let field = self.trace(|trace| trace.received());
+            self.sink.write(field.as_bytes()).await?;
+            self.traced = true;
+        }
+        match self.heading.advance(&self.pending, new, complete) {
+            Headed::Past => {}
+            Headed::Part(_) | Headed::End(_) if self.heading.scan().hops() > limits::HOPS => {
                 self.refuse("hops", replies::too_many_hops());
                 return Ok(());
             }
-            let prefix = self.prefix();
-            self.sink.write(prefix.as_bytes()).await?;
-            self.traced = true;
+            Headed::Part(part) => {
+                self.sink.write(&self.pending[..part]).await?;
+                self.pending.drain(..part);
+                return Ok(());
+            }
+            Headed::End(part) => {
+                self.sink.write(&self.pending[..part]).await?;
+                self.pending.drain(..part);
+                let missing = self.trace(|trace| trace.missing(self.heading.scan()));
+                if !missing.is_empty() {
+                    self.sink.write(missing.as_bytes()).await?;
+                }
+            }
         }
         if !self.pending.is_empty() {
             self.sink.write(&self.pending).await?;
@@ -115,19 +205,15 @@ impl<S: Sink> Reception<S> {
         Ok(())
     }
 
-    fn prefix(&self) -> String {
+    fn trace(&self, text: impl FnOnce(&Trace<'_>) -> String) -> String {
         let Origin { client, client_name, protocol, cipher, hostname, at } = &self.origin;
         let (client, id, protocol, at) = (client.in_trace(), self.sink.id(), *protocol, *at);
         let cipher = cipher.as_deref();
-        Trace { client_name, client: &client, hostname, protocol, cipher, id, at }.prefix(&self.scan)
+        text(&Trace { client_name, client: &client, hostname, protocol, cipher, id, at })
     }
 
     fn refuse(&mut self, reason: &'static str, reply: Reply) {
         self.refusal.get_or_insert((reason, reply));
-    }
-
-    fn refuse_for(&mut self, error: &CommitError) {
-        self.refusal.get_or_insert(refusal(error));
     }
 }
 

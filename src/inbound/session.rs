@@ -1,36 +1,24 @@
 //! One connection, from the greeting to its close (steps 2 to 9 of the path). TLS that begins in its midst begins a
 //! new session: nothing that was said before is known to it (RFC 3207 §4.2).
 
+mod content;
 mod security;
 
-use super::{
-    Gate, Peer,
-    adapter::Talk,
-    conversation::Next,
-    input::Input,
-    receive::{Origin, Reception},
-};
+use super::{Gate, Peer, adapter::Talk, conversation::Next, input::Input, receive::Reception};
 use crate::{
-    failpoint::{self, Point},
     mail::Reply,
-    queue::Commitment,
     smtp::{Encryption, LineSplitter, Split, line::is_tls_handshake, replies},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 /// Replies are held back while commands wait to be answered (RFC 2920 §3.2), up to so many octets.
 const HELD_REPLIES: usize = 8 * 1024;
-/// How long content may still come after a shutdown has begun.
-const DATA_GRACE: Duration = Duration::from_secs(5);
 /// How long, and for how many octets, the client's own close is awaited, so that a reset does not overtake the
 /// last reply.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 256 * 1024);
@@ -80,7 +68,7 @@ enum Waited {
     Shutdown,
 }
 
-struct Session<S, G> {
+struct Session<S, G: Gate> {
     stream: S,
     gate: Arc<G>,
     peer: Peer,
@@ -88,6 +76,8 @@ struct Session<S, G> {
     talk: Talk<G>,
     input: Input,
     out: Vec<u8>,
+    /// A message of which chunks have come, and not the last. Boxed: most sessions have none.
+    reception: Option<Box<Reception<G::Sink>>>,
 }
 
 impl<S, G> Session<S, G>
@@ -104,7 +94,8 @@ where
         cipher: Option<Arc<str>>,
     ) -> Self {
         let talk = Talk::new(Arc::clone(&gate), peer.clone(), cipher);
-        Self { stream, gate, peer, shutdown, talk, input: Input::new(), out: Vec::new() }
+        let (input, out, reception) = (Input::default(), Vec::new(), None);
+        Self { stream, gate, peer, shutdown, talk, input, out, reception }
     }
 
     fn greet(&mut self) {
@@ -150,17 +141,20 @@ where
                     self.input.consume(consumed);
                     next
                 }
-                Split::TooLong { consumed } => {
+                Split::TooLong { bdat: false, consumed } => {
                     self.input.consume(consumed);
                     self.talk.complain(replies::line_too_long(), &mut self.out)
                 }
+                // What would follow are octets of a chunk, to be taken for commands by nobody.
+                Split::TooLong { bdat: true, .. } => return Ok(self.close_with(&replies::chunk_unclear())),
+                Split::Endless => return Ok(self.close_with(&replies::line_too_long())),
                 Split::More { consumed } => {
                     self.input.consume(consumed);
                     self.flush().await?;
                     // One deadline for the whole line: dribbling octets does not put it off.
                     let patience = self.gate.limits().command_timeout;
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
-                    match self.await_command(deadline).await {
+                    let line = *deadline.get_or_insert_with(|| Instant::now() + patience);
+                    match self.await_command(line).await {
                         Waited::Input => continue,
                         Waited::Gone => return Err(End::Gone),
                         Waited::TimedOut => return Ok(self.close_with(&replies::timed_out())),
@@ -169,115 +163,53 @@ where
                 }
             };
             deadline = None;
+            if self.talk.conversation().is_none_or(|conversation| !conversation.is_chunking()) {
+                self.reception = None;
+            }
+            self.keep_back().await;
             if self.out.len() > HELD_REPLIES {
                 self.flush().await?;
             }
-            match next {
-                Next::Command => {}
-                Next::Data => match self.receive().await? {
-                    Next::Command if !self.shutdown.is_cancelled() => {}
-                    Next::Command => return Ok(self.close_with(&replies::shutting_down())),
-                    next => return Ok(next),
-                },
-                Next::Verify => match self.verify().await? {
-                    Next::Command => {}
-                    next => return Ok(next),
-                },
+            let next = match next {
+                Next::Command => continue,
+                // Boxed: what content and logins take of memory an idle session does not.
+                Next::Data => Box::pin(self.receive()).await?,
+                Next::Chunk(chunk) => Box::pin(self.receive_chunk(chunk)).await?,
+                Next::Verify => Box::pin(self.verify()).await?,
                 Next::StartTls | Next::Close | Next::Abandon => return Ok(next),
+            };
+            match next {
+                Next::Command if !self.shutdown.is_cancelled() => {}
+                Next::Command => return Ok(self.close_with(&replies::shutting_down())),
+                next => return Ok(next),
             }
         }
     }
 
-    /// Takes content up to the end of data, and answers it.
-    async fn receive(&mut self) -> Result<Next, End> {
-        let limits = self.gate.limits();
-        let Some(conversation) = self.talk.conversation() else { return Ok(Next::Abandon) };
-        let Some((envelope, route)) = conversation.finish() else { return Ok(Next::Abandon) };
-        let origin = Origin {
-            client: self.peer.client,
-            client_name: conversation.client_name().to_owned(),
-            protocol: conversation.protocol(),
-            cipher: conversation.cipher(),
-            hostname: self.gate.hostname(),
-            at: SystemTime::now(),
-        };
-        let mut reception = Reception::new(self.gate.begin(), envelope, route, origin, limits.message_size);
-        let mut grace = None;
-        loop {
-            let progress = reception.take(self.input.octets()).await;
-            self.input.consume(progress.consumed);
-            if progress.done {
-                break;
-            }
-            self.flush().await?;
-            match self.await_content(limits.data_timeout, &mut grace).await {
-                Waited::Input => {}
-                Waited::Gone => {
-                    debug!(target: "waxseal::inbound", client = %self.peer.client, "gone inside DATA");
-                    return Err(End::Gone);
-                }
-                Waited::TimedOut => return Ok(self.close_with(&replies::timed_out())),
-                Waited::Shutdown => return Ok(self.close_with(&replies::shutting_down())),
+    /// Whoever has had many addresses refused waits for the next refusal.
+    async fn keep_back(&mut self) {
+        if let Some(delay) = self.talk.conversation().and_then(|conversation| conversation.take_delay()) {
+            tokio::select! {
+                () = self.shutdown.cancelled() => {}
+                () = sleep(delay) => {}
             }
         }
-        self.input.shrink();
-        Ok(self.settle(reception).await)
-    }
-
-    async fn settle(&mut self, reception: Reception<G::Sink>) -> Next {
-        let bare_lf = reception.bare_lf_client();
-        let outcome = reception.finish().await;
-        let reply = match outcome {
-            Ok(commitment) => {
-                if let Some(conversation) = self.talk.conversation() {
-                    conversation.forgive();
-                }
-                match commitment {
-                    Commitment::Durable(id) => replies::queued(id),
-                    Commitment::Relayed(_, reply) | Commitment::Refused(reply) => reply,
-                }
-            }
-            Err((reason, reply)) => {
-                if let Some(conversation) = self.talk.conversation() {
-                    conversation.note_rejection(reason, &reply);
-                }
-                reply
-            }
-        };
-        failpoint::reach(Point::Unanswered);
-        self.say(&reply);
-        if bare_lf {
-            // Where such a message ends is a matter of opinion; what follows could have been smuggled in.
-            info!(target: "waxseal::inbound", client = %self.peer.client, listener = %self.peer.listener_name,
-                "the client ends lines with bare LF: one message taken, connection closed");
-            return Next::Close;
-        }
-        Next::Command
     }
 
     async fn await_command(&mut self, deadline: Instant) -> Waited {
-        tokio::select! {
+        let begun = Instant::now();
+        // Between chunks the patience with the message is used up, too.
+        let message = self.reception.as_mut().map(|reception| begun + reception.pace().left());
+        let deadline = message.map_or(deadline, |message| deadline.min(message));
+        let came = tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Waited::Shutdown,
             read = timeout_at(deadline, self.input.read(&mut self.stream)) => waited(read),
+        };
+        if let Some(reception) = &mut self.reception {
+            reception.pace().waited(begun.elapsed());
         }
-    }
-
-    /// Waits for content. Once a shutdown has begun, `grace` is the instant at which patience ends.
-    async fn await_content(&mut self, patience: Duration, grace: &mut Option<Instant>) -> Waited {
-        let deadline = Instant::now() + patience;
-        if grace.is_none() {
-            tokio::select! {
-                biased;
-                read = timeout_at(deadline, self.input.read_content(&mut self.stream)) => return waited(read),
-                () = self.shutdown.cancelled() => {}
-            }
-        }
-        let end = *grace.get_or_insert_with(|| Instant::now() + DATA_GRACE);
-        match timeout_at(end.min(deadline), self.input.read_content(&mut self.stream)).await {
-            Err(_) if end <= deadline => Waited::Shutdown,
-            read => waited(read),
-        }
+        came
     }
 
     fn say(&mut self, reply: &Reply) {
@@ -299,7 +231,7 @@ where
             self.stream.flush().await
         };
         let written = timeout(self.gate.limits().command_timeout, write).await;
-        self.out.clear();
+        self.out = Vec::new();
         match written {
             Ok(Ok(())) => Ok(()),
             _ => Err(End::Gone),

@@ -2,11 +2,13 @@
 
 mod date;
 mod header;
+mod heading;
 mod local;
 mod protocol;
 
 pub use date::Rfc5322Date;
 pub use header::HeaderScan;
+pub use heading::{Headed, Heading};
 pub use local::LocalTrace;
 pub use protocol::Protocol;
 
@@ -33,23 +35,25 @@ pub struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    /// What goes before the first octet of a message that `scan` has seen the header section of: `Received`, then
-    /// `Date` and `Message-ID` where missing, then an empty line where there is no header section at all.
-    pub fn prefix(&self, scan: &HeaderScan) -> String {
-        let mut out = String::with_capacity(320);
+    /// The `Received` field, which goes before the first octet of the message.
+    pub fn received(&self) -> String {
         let date = Rfc5322Date(self.at);
         let protocol = self.protocol.keyword();
-        let hostname = word(self.hostname);
         let secured = self.cipher.map_or_else(String::new, |cipher| format!("\r\n\t(using {cipher})"));
-        // Writing to a String cannot fail.
-        let _ = write!(
-            out,
-            "Received: from {} ({}){secured}\r\n\tby {hostname} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
+        format!(
+            "Received: from {} ({}){secured}\r\n\tby {} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
             word(self.client_name),
             self.client,
+            word(self.hostname),
             self.id,
-        );
-        out + &lacking(scan, date, self.id, &hostname)
+        )
+    }
+
+    /// What goes behind the header section that `scan` has seen: `Date` and `Message-ID` where missing, then an empty
+    /// line where there is no header section at all. Behind it and not before it, so that what has come of a header
+    /// section need not be kept until its end.
+    pub fn missing(&self, scan: &HeaderScan) -> String {
+        lacking(scan, Rfc5322Date(self.at), self.id, &word(self.hostname))
     }
 }
 
@@ -80,10 +84,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn prefix(content: &[u8], client_name: &str) -> String {
-        let mut scan = HeaderScan::default();
-        scan.advance(content);
-        let trace = Trace {
+    fn trace(client_name: &str) -> Trace<'_> {
+        Trace {
             client_name,
             client: "[127.0.0.1]",
             hostname: "relay.example.com",
@@ -91,34 +93,39 @@ mod tests {
             cipher: None,
             id: QueueId::from_number(7),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
-        };
-        trace.prefix(&scan)
+        }
     }
 
-    const RECEIVED: &str = "Received: from app ([127.0.0.1])\r\n\tby relay.example.com (waxseal) with ESMTP id \
-        0000000000007;\r\n\tSun, 23 Nov 2025 23:23:08 +0000\r\n";
     const DATE: &str = "Date: Sun, 23 Nov 2025 23:23:08 +0000\r\n";
     const MESSAGE_ID: &str = "Message-ID: <0000000000007@relay.example.com>\r\n";
 
     #[test]
+    fn the_trace_field() {
+        let wanted = "Received: from app ([127.0.0.1])\r\n\tby relay.example.com (waxseal) with ESMTP id \
+            0000000000007;\r\n\tSun, 23 Nov 2025 23:23:08 +0000\r\n";
+        assert_eq!(trace("app").received(), wanted);
+    }
+
+    #[test]
     fn only_what_is_missing_is_added() {
         let cases: &[(&str, &[&str])] = &[
-            ("Date: x\r\nMessage-ID: y\r\n\r\n", &[RECEIVED]),
-            ("date : x\r\nSubject: s\r\n\r\n", &[RECEIVED, MESSAGE_ID]),
-            ("MESSAGE-ID: y\r\n\r\nDate: in the body\r\n", &[RECEIVED, DATE]),
-            ("Subject: s\r\n Date: folded\r\n\r\n", &[RECEIVED, DATE, MESSAGE_ID]),
-            ("\r\nbody only\r\n", &[RECEIVED, DATE, MESSAGE_ID]),
-            ("no header at all\r\n", &[RECEIVED, DATE, MESSAGE_ID, "\r\n"]),
-            ("", &[RECEIVED, DATE, MESSAGE_ID, "\r\n"]),
+            ("Date: x\r\nMessage-ID: y\r\n\r\n", &[]),
+            ("date : x\r\nSubject: s\r\n\r\n", &[MESSAGE_ID]),
+            ("MESSAGE-ID: y\r\n\r\nDate: in the body\r\n", &[DATE]),
+            ("Subject: s\r\n Date: folded\r\n\r\n", &[DATE, MESSAGE_ID]),
+            ("\r\nbody only\r\n", &[DATE, MESSAGE_ID]),
+            ("no header at all\r\n", &[DATE, MESSAGE_ID, "\r\n"]),
+            ("", &[DATE, MESSAGE_ID, "\r\n"]),
         ];
         for (content, wanted) in cases {
-            assert_eq!(prefix(content.as_bytes(), "app"), wanted.concat(), "{content:?}");
+            let mut scan = HeaderScan::default();
+            scan.advance(content.as_bytes());
+            assert_eq!(trace("app").missing(&scan), wanted.concat(), "{content:?}");
         }
     }
 
     #[test]
     fn a_local_client_and_one_under_tls_are_told_of() {
-        let scan = HeaderScan::default();
         let trace = Trace {
             client_name: "app",
             client: "local uid 1000",
@@ -128,7 +135,7 @@ mod tests {
             id: QueueId::from_number(7),
             at: SystemTime::UNIX_EPOCH,
         };
-        let text = trace.prefix(&scan);
+        let text = trace.received();
         let wanted = "Received: from app (local uid 1000)\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n\t\
                       by relay.example.com (waxseal) with ESMTPS id 0000000000007;\r\n";
         assert!(text.starts_with(wanted), "{text}");
@@ -136,10 +143,10 @@ mod tests {
 
     #[test]
     fn the_clients_name_cannot_write_header_fields() {
-        let text = prefix(b"Date: x\r\nMessage-ID: y\r\n\r\n", "a\r\nBcc: x) (\u{fc}\0");
+        let text = trace("a\r\nBcc: x) (\u{fc}\0").received();
         assert!(text.starts_with("Received: from a??Bcc:?x????? ([127.0.0.1])\r\n"), "{text}");
         assert_eq!(text.lines().count(), 3);
-        assert!(prefix(b"", "").starts_with("Received: from unknown ([127.0.0.1])\r\n"));
-        assert!(prefix(b"", &"x".repeat(5000)).lines().all(|line| line.len() < 998));
+        assert!(trace("").received().starts_with("Received: from unknown ([127.0.0.1])\r\n"));
+        assert!(trace(&"x".repeat(5000)).received().lines().all(|line| line.len() < 998));
     }
 }

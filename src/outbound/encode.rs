@@ -105,6 +105,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(crate::smoke())]
+
         #[test]
         fn what_is_stuffed_can_be_unstuffed(lines in proptest::collection::vec("[.ab\u{e9}]{0,4}", 0..20), cut in 0usize..100) {
             let content: String = lines.iter().flat_map(|l| [l.as_str(), "\r\n"]).collect();

@@ -252,12 +252,13 @@ fn add(command: &mut String, keyword: &str, value: Option<&impl Display>) {
     }
 }
 
-/// Without SMTPUTF8 a domain goes out in A-labels, which every server knows.
+/// Without SMTPUTF8 a domain beyond ASCII goes out in A-labels, which every server knows; all else as it came.
 fn address(mailbox: &Mailbox, smtputf8: bool) -> String {
-    if smtputf8 {
+    let domain = mailbox.domain();
+    if smtputf8 || domain.as_str().is_ascii() {
         mailbox.to_string()
     } else {
-        format!("{}@{}", mailbox.local_part(), mailbox.domain().ascii())
+        format!("{}@{}", mailbox.local_part(), domain.ascii())
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     disk::{Disk, DiskFile},
     entry::Received,
     journal::{Durability, Place},
+    pool::Share,
     read_back::blocking,
     record,
     through::Early,
@@ -21,6 +22,10 @@ use std::{io, path::PathBuf, sync::Arc};
 
 /// Content past this many octets goes to a file of its own.
 const INLINE_LIMIT: usize = 256 << 10;
+/// What is written to that file at once.
+const BLOCK: usize = 128 << 10;
+/// Both, where all messages under way take more memory than there is for them.
+const CROWDED: usize = 16 << 10;
 
 /// Why a message could not be made durable. The client gets a 4xx and keeps it.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +75,13 @@ pub struct Intake {
     queue: Queue,
     id: QueueId,
     buffer: Vec<u8>,
+    /// The buffer's part of the memory for messages under way.
+    share: Share,
     file: Option<ContentFile>,
     /// A write has failed, so that octets are missing.
     broken: bool,
-    /// The message's own name, once its first octets have gone to a file.
-    message_id: Option<String>,
+    /// For the message's own name.
+    scan: HeaderScan,
     /// Whether it is a notification of our own.
     notification: bool,
     ahead: Ahead,
@@ -130,12 +137,13 @@ impl Drop for ContentFile {
 impl Intake {
     pub(super) fn new(queue: Queue, id: QueueId) -> Self {
         Self {
+            share: Share::new(queue.shared.intakes.clone()),
             queue,
             id,
             buffer: Vec::new(),
             file: None,
             broken: false,
-            message_id: None,
+            scan: HeaderScan::default(),
             notification: false,
             ahead: Ahead::No,
         }
@@ -147,13 +155,27 @@ impl Intake {
     }
 
     /// Takes further canonical octets; past 256 KiB they go to a file of their own, so that memory is unmoved by the
-    /// size of a message.
+    /// size of a message. Where many messages are under way, they go there sooner, so that it is unmoved by their
+    /// number.
     ///
     /// # Errors
     /// Where they cannot be written. The message cannot be committed then.
     pub async fn write(&mut self, octets: &[u8]) -> Result<(), CommitError> {
+        self.scan.advance(octets);
+        let wanted = self.buffer.len() + octets.len();
+        if wanted > self.buffer.capacity() {
+            // By half as much again, and not past what the buffer may hold in the end.
+            let roomy = (self.buffer.capacity() / 2 * 3).min(INLINE_LIMIT).max(wanted);
+            self.buffer.reserve_exact(roomy - self.buffer.len());
+            self.share.set(self.buffer.capacity());
+        }
         self.buffer.extend_from_slice(octets);
-        if self.buffer.len() > INLINE_LIMIT { self.spill().await } else { Ok(()) }
+        let limit = match &self.file {
+            _ if self.share.is_crowded() => CROWDED,
+            Some(_) => BLOCK,
+            None => INLINE_LIMIT,
+        };
+        if self.buffer.len() > limit { self.spill().await } else { Ok(()) }
     }
 
     /// Moves the buffer to the content file.
@@ -163,26 +185,24 @@ impl Intake {
         }
         // Until the write has gone well, and where the caller goes away meanwhile.
         self.broken = true;
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let buffer = std::mem::take(&mut self.buffer);
         let mut content = match self.file.take() {
             Some(content) => content,
-            None => {
-                self.message_id = message_id(&buffer);
-                ContentFile::new(self.queue.shared.disk.clone(), self.queue.content_path(self.id))
-            }
+            None => ContentFile::new(self.queue.shared.disk.clone(), self.queue.content_path(self.id)),
         };
-        let (content, buffer) = blocking(move || {
+        let turn = self.share.turn().await;
+        let content = blocking(move || {
             content.append(&buffer)?;
-            buffer.clear();
-            Ok((content, buffer))
+            Ok(content)
         })
         .await?;
+        drop(turn);
+        self.share.set(0);
         self.broken = false;
         if let Ahead::Underway(early) = &self.ahead {
             early.grew(content.octets);
         }
         self.file = Some(content);
-        self.buffer = buffer;
         Ok(())
     }
 
@@ -223,7 +243,7 @@ impl Intake {
             self.spill().await?;
         }
         let file = self.file.take();
-        let message_id = if file.is_some() { self.message_id.take() } else { message_id(&self.buffer) };
+        let message_id = self.scan.message_id();
         let size = file.as_ref().map_or(self.buffer.len() as u64, |file| file.octets);
         let received = Received {
             id: self.id,
@@ -246,7 +266,8 @@ impl Intake {
             Ahead::Underway(early) => Some(early),
             Ahead::No | Ahead::Refused => None,
         };
-        Ok(Whole { queue: self.queue, received: Arc::new(received), source, file, early })
+        let (queue, share) = (self.queue, self.share);
+        Ok(Whole { queue, received: Arc::new(received), source, file, early, share })
     }
 }
 
@@ -257,13 +278,6 @@ async fn to_its_end(
     tokio::spawn(commit).await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())))
 }
 
-/// The name that a message has in its header section, if it stands in these first octets.
-fn message_id(content: &[u8]) -> Option<String> {
-    let mut scan = HeaderScan::default();
-    scan.advance(content);
-    scan.message_id()
-}
-
 /// A message that is complete and not yet durable. Dropped, it leaves nothing behind.
 pub(super) struct Whole {
     pub(super) queue: Queue,
@@ -271,6 +285,8 @@ pub(super) struct Whole {
     pub(super) source: ContentSource,
     file: Option<ContentFile>,
     pub(super) early: Option<Early>,
+    /// What a content in memory takes of what there is.
+    share: Share,
 }
 
 impl Whole {
@@ -279,6 +295,7 @@ impl Whole {
         if let Some(mut file) = self.file.as_mut().and_then(|content| content.file.take()) {
             let (disk, directory) = (self.queue.shared.disk.clone(), self.queue.content_directory());
             failpoint::reach(Point::ContentWritten);
+            let _turn = self.share.turn().await;
             blocking(move || {
                 file.sync()?;
                 disk.sync_directory(&directory)
@@ -290,6 +307,8 @@ impl Whole {
             ContentSource::Memory(content) => content.octets(),
             ContentSource::File { .. } => &[],
         };
+        // The content, where it is in memory, is there twice until the record is written.
+        self.share.set(2 * content.len());
         let octets = match &self.file {
             Some(file) => record::encode_received_in_file(&self.received, file.checksum.clone().finalize()),
             None => record::encode_received(&self.received, content),

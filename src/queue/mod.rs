@@ -12,6 +12,7 @@ mod lane;
 mod notify;
 mod operator;
 mod pace;
+mod pool;
 mod read_back;
 pub mod record;
 mod recovery;
@@ -106,6 +107,8 @@ struct Shared {
     last_id: AtomicU64,
     /// Octets of content that lanes keep in memory.
     memory: AtomicU64,
+    /// Memory of the messages under way.
+    intakes: Arc<pool::Pool>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -170,6 +173,7 @@ impl Queue {
             kept_back: AtomicUsize::new(0),
             last_id: AtomicU64::new(opened.last_id),
             memory: AtomicU64::new(0),
+            intakes: Arc::default(),
         };
         Ok((Self { shared: Arc::new(shared) }, opened.recovery))
     }

@@ -17,6 +17,10 @@ pub enum Command {
     Rcpt(Rcpt),
     /// DATA.
     Data,
+    /// BDAT (RFC 3030).
+    Bdat(Chunk),
+    /// BDAT, and nobody can tell where its octets end.
+    BdatUnclear,
     /// RSET.
     Rset,
     /// NOOP.
@@ -44,6 +48,8 @@ pub struct Mail {
     pub size: Option<u64>,
     /// `BODY=` (RFC 6152).
     pub body: BodyType,
+    /// `SMTPUTF8` (RFC 6531): addresses and header fields may be beyond ASCII.
+    pub smtputf8: bool,
     /// `RET=` and `ENVID=` (RFC 3461).
     pub dsn: DsnRequest,
 }
@@ -55,6 +61,27 @@ pub struct Rcpt {
     pub forward_path: ForwardPath,
     /// `NOTIFY=` and `ORCPT=` (RFC 3461).
     pub dsn: DsnRecipient,
+}
+
+impl Rcpt {
+    /// About how many octets of memory it takes.
+    pub fn weight(&self) -> u64 {
+        let path = match &self.forward_path {
+            ForwardPath::Postmaster => 0,
+            ForwardPath::Mailbox(mailbox) => mailbox.local_part().len() + 2 * mailbox.domain().as_str().len(),
+        };
+        let orcpt = self.dsn.orcpt.as_ref().map_or(0, |orcpt| orcpt.address().len());
+        (size_of::<Self>() + path + orcpt + 48) as u64
+    }
+}
+
+/// BDAT and what it announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// Octets that follow the command; more than a `u64` holds is shown as the most that it does.
+    pub octets: u64,
+    /// Whether they are the last of the message.
+    pub last: bool,
 }
 
 /// Understands one line without its end, or says what to answer in its place.
@@ -79,6 +106,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"MAIL" => mail(rest),
         b"RCPT" => rcpt(rest),
         b"DATA" => alone(Command::Data),
+        b"BDAT" => Ok(chunk(rest).map_or(Command::BdatUnclear, Command::Bdat)),
         b"RSET" => alone(Command::Rset),
         b"QUIT" => alone(Command::Quit),
         b"STARTTLS" => alone(Command::StartTls),
@@ -86,8 +114,9 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"NOOP" => Ok(Command::Noop),
         b"VRFY" => Ok(Command::Vrfy),
         b"HELP" => Ok(Command::Help),
-        b"EXPN" | b"TURN" | b"ETRN" | b"ATRN" | b"SEND" | b"SOML" | b"SAML" | b"BDAT" | b"XCLIENT"
-        | b"XFORWARD" => Err(replies::not_implemented()),
+        b"EXPN" | b"TURN" | b"ETRN" | b"ATRN" | b"SEND" | b"SOML" | b"SAML" | b"XCLIENT" | b"XFORWARD" => {
+            Err(replies::not_implemented())
+        }
         b"GET" | b"POST" | b"PUT" | b"HEAD" | b"CONNECT" | b"OPTIONS" | b"DELETE" | b"PATCH" | b"TRACE"
         | b"PRI" => Ok(Command::Http),
         _ => Err(replies::unknown_command()),
@@ -99,24 +128,48 @@ fn client_name(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(CLIENT_NAME)]).into_owned()
 }
 
+/// `size [LAST]`, and nothing that could be read in another way: another reading ends the chunk elsewhere.
+fn chunk(rest: &[u8]) -> Option<Chunk> {
+    let mut words = rest.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+    let size = std::str::from_utf8(words.next()?).ok()?;
+    if !size.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case(b"LAST") => true,
+        Some(_) => return None,
+    };
+    // All digits: what cannot be parsed is a number that does not fit.
+    words.next().is_none().then(|| Chunk { octets: size.parse().unwrap_or(u64::MAX), last })
+}
+
 fn mail(rest: &[u8]) -> Result<Command, Reply> {
     let (path, parameters) = path(rest, b"FROM").ok_or_else(replies::mail_syntax)?;
     let path = std::str::from_utf8(path).map_err(|_| replies::needs_smtputf8())?;
     let reverse_path = ReversePath::parse(path).map_err(|error| replies::bad_sender(&error))?;
-    if reverse_path.mailbox().is_some_and(|m| m.needs_smtputf8()) {
-        return Err(replies::needs_smtputf8());
-    }
-    let mut mail = Mail { reverse_path, size: None, body: BodyType::SevenBit, dsn: DsnRequest::default() };
+    let mut mail = Mail {
+        reverse_path,
+        size: None,
+        body: BodyType::SevenBit,
+        smtputf8: false,
+        dsn: DsnRequest::default(),
+    };
     for (keyword, value) in each(parameters) {
         match keyword.to_ascii_uppercase().as_slice() {
             b"SIZE" => mail.size = Some(size(value).ok_or_else(replies::bad_parameter)?),
             b"BODY" => mail.body = body(value).ok_or_else(replies::bad_parameter)?,
+            b"SMTPUTF8" if value.is_empty() => mail.smtputf8 = true,
+            b"SMTPUTF8" => return Err(replies::bad_parameter()),
             b"RET" => once(&mut mail.dsn.ret, value)?,
             b"ENVID" => once(&mut mail.dsn.envid, value)?,
             // AUTH= (RFC 4954 §5) names who wrote the message; it is trusted by nobody and so passed over.
             b"AUTH" => {}
             _ => return Err(replies::unknown_parameter()),
         }
+    }
+    if !mail.smtputf8 && mail.reverse_path.mailbox().is_some_and(|m| m.needs_smtputf8()) {
+        return Err(replies::needs_smtputf8());
     }
     Ok(Command::Mail(mail))
 }
@@ -125,9 +178,6 @@ fn rcpt(rest: &[u8]) -> Result<Command, Reply> {
     let (path, parameters) = path(rest, b"TO").ok_or_else(replies::rcpt_syntax)?;
     let path = std::str::from_utf8(path).map_err(|_| replies::needs_smtputf8())?;
     let forward_path = ForwardPath::parse(path).map_err(|error| replies::bad_recipient(&error))?;
-    if forward_path.needs_smtputf8() {
-        return Err(replies::needs_smtputf8());
-    }
     let mut rcpt = Rcpt { forward_path, dsn: DsnRecipient::default() };
     for (keyword, value) in each(parameters) {
         match keyword.to_ascii_uppercase().as_slice() {
@@ -184,15 +234,39 @@ fn path<'a>(rest: &'a [u8], word: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
         return None;
     }
     let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-    if let Some(inside) = rest.strip_prefix(b"<") {
+    if let Some(open) = bracket(rest) {
+        let inside = &rest[open + 1..];
         let end = unquoted(inside, |b| b == b'>')?;
-        Some((without_route(inside[..end].trim_ascii()), &inside[end + 1..]))
+        let mut path = &inside[..end];
+        let mut parameters = &inside[end + 1..];
+        // Where an address from a header field was put between brackets, its own brackets count.
+        while let Some(inner) = unquoted(path, |b| b == b'<') {
+            path = &path[inner + 1..];
+            parameters = parameters.strip_prefix(b">")?;
+        }
+        Some((without_route(path.trim_ascii()), without_comments(parameters)?))
     } else if rest.is_empty() {
         None
     } else {
         let end = unquoted(rest, |b| b.is_ascii_whitespace()).unwrap_or(rest.len());
-        Some((without_route(&rest[..end]), &rest[end..]))
+        Some((without_route(&rest[..end]), without_comments(&rest[end..])?))
     }
+}
+
+/// Drops `(comments)` before the parameters, which some clients take along from header fields.
+fn without_comments(text: &[u8]) -> Option<&[u8]> {
+    let mut text = text.trim_ascii_start();
+    while let Some(comment) = text.strip_prefix(b"(") {
+        text = comment[memchr::memchr(b')', comment)? + 1..].trim_ascii_start();
+    }
+    Some(text)
+}
+
+/// Where the bracket before the address is: at the start, or behind a name as in a header field. A bracket behind an
+/// address or in a parameter is none.
+fn bracket(text: &[u8]) -> Option<usize> {
+    let at = unquoted(text, |b| matches!(b, b'<' | b'@' | b'='))?;
+    (text[at] == b'<').then_some(at)
 }
 
 /// The first octet outside a quoted string that `wanted` is true of.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::mail::Content;
+use crate::{mail::Content, outbound::DotStuffer};
 use proptest::prelude::*;
 
 /// Content, the input left over behind the end of data (`None` without an end), and whether to close.
@@ -100,8 +100,23 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(crate::smoke())]
+
     #[test]
-    fn canonical_content_survives_any_split(
+    fn what_the_encoder_writes_comes_back_in_any_split(
+        lines in proptest::collection::vec(line(), 0..12),
+        written in 1..9usize,
+        sizes in proptest::collection::vec(1..9usize, 1..9),
+    ) {
+        let content = lines.concat();
+        let (mut encoder, mut wire) = (DotStuffer::default(), Vec::new());
+        content.chunks(written).for_each(|piece| encoder.encode(piece, &mut wire));
+        encoder.finish(&mut wire);
+        prop_assert_eq!(run(&wire, &sizes), (content, Some(vec![]), false));
+    }
+
+    #[test]
+    fn content_of_lines_comes_back_from_any_encoder(
         lines in proptest::collection::vec(line(), 0..12),
         sizes in proptest::collection::vec(1..9usize, 1..9),
     ) {

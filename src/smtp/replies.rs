@@ -26,7 +26,7 @@ replies! {
     /// VRFY: the provider knows, not we (RFC 5321 §3.5.3).
     cannot_verify = 252 (2, 0, 0) "Cannot verify the user, but will take mail and try to deliver it";
     /// HELP.
-    help = 214 (2, 0, 0) "Commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT";
+    help = 214 (2, 0, 0) "Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT";
 
     /// No or an unknown verb.
     unknown_command = 500 (5, 5, 2) "Command not recognized";
@@ -44,8 +44,13 @@ replies! {
     bad_parameter = 501 (5, 5, 4) "Parameter value not valid";
     /// A parameter of an extension that was not offered.
     unknown_parameter = 555 (5, 5, 4) "Parameter not recognized or not implemented";
-    /// An address beyond ASCII; SMTPUTF8 was not offered (RFC 6531 §3.5).
-    needs_smtputf8 = 553 (5, 6, 7) "Address needs SMTPUTF8, which is not offered";
+    /// An address beyond ASCII, and MAIL did not say SMTPUTF8 (RFC 6531 §3.5); or one that is not even UTF-8.
+    needs_smtputf8 = 553 (5, 6, 7) "An address beyond ASCII has to be UTF-8, and announced by SMTPUTF8 at MAIL";
+
+    /// BDAT whose size cannot be read: the connection is closed, since its octets would be taken for commands.
+    chunk_unclear = 501 (5, 5, 4) "Syntax: BDAT size [LAST]; closing connection";
+    /// Anything but BDAT and RSET between chunks (RFC 3030 §2).
+    amid_chunks = 503 (5, 5, 1) "The message comes by BDAT: its next chunk or RSET has to follow";
 
     /// MAIL inside a transaction.
     nested_mail = 503 (5, 5, 1) "Nested MAIL command";
@@ -96,6 +101,8 @@ replies! {
     timed_out = 421 (4, 4, 2) "Timeout, closing connection";
     /// The error budget is used up.
     too_many_errors = 421 (4, 7, 0) "Too many errors, closing connection";
+    /// Too many senders or recipients were refused.
+    too_many_refusals = 421 (4, 7, 0) "Too many refused addresses, closing connection";
     /// The daemon stops.
     shutting_down = 421 (4, 3, 2) "Service shutting down, closing connection";
     /// No connection left, of all or of this client's.
@@ -109,6 +116,11 @@ replies! {
 /// 354: the content may come.
 pub fn start_input() -> Reply {
     Reply::bare(354, "End data with <CR><LF>.<CR><LF>")
+}
+
+/// 250 after a chunk that is not the last (RFC 3030 §2).
+pub fn chunk_taken(octets: u64) -> Reply {
+    Reply::new(250, EnhancedCode(2, 0, 0), format!("{octets} octets received"))
 }
 
 /// 250 after the final dot: the message is ours from now on.
@@ -129,4 +141,9 @@ pub fn bad_recipient(error: &MailboxError) -> Reply {
 /// Whether this answers a mistake in the use of SMTP, as against a refused address or message.
 pub fn is_protocol_error(reply: &Reply) -> bool {
     reply.code() >= 500 && reply.enhanced().is_some_and(|e| e.1 == 5)
+}
+
+/// Whether this refuses a sender or recipient: its address is none, needs SMTPUTF8, or may not pass here.
+pub fn is_address_refusal(reply: &Reply) -> bool {
+    reply.code() >= 500 && reply.enhanced().is_some_and(|e| matches!((e.1, e.2), (1 | 7, _) | (6, 7)))
 }

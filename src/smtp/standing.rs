@@ -65,10 +65,11 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// The lines of EHLO's answer behind the host's name. `message_size` is in octets (RFC 1870).
-    pub fn offer(&self, message_size: u64) -> Vec<String> {
-        let mut lines: Vec<String> =
-            ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN"].map(str::to_owned).into();
+    /// The lines of EHLO's answer behind the host's name. `message_size` is in octets (RFC 1870), `recipients` how many a
+    /// message may have (RFC 9422).
+    pub fn offer(&self, message_size: u64, recipients: usize) -> Vec<String> {
+        let always = ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
+        let mut lines: Vec<String> = always.map(str::to_owned).into();
         if self.may_start_tls() {
             lines.push("STARTTLS".to_owned());
         }
@@ -78,6 +79,7 @@ impl Standing {
             // a keyword that they do not know (RFC 5321 §4.1.1.1).
             lines.push("AUTH=LOGIN PLAIN".to_owned());
         }
+        lines.push(format!("LIMITS RCPTMAX={recipients}"));
         lines.push(format!("SIZE {message_size}"));
         lines
     }
@@ -124,10 +126,11 @@ impl Standing {
     }
 }
 
-/// What RFC 3207 §4 lets through where TLS is demanded, and what does and tells nothing.
+/// What RFC 3207 §4 lets through where TLS is demanded, and what does and tells nothing. BDAT is let through to its own
+/// refusal, since there can be no message: the octets behind it have to be read as what they are, not as commands.
 fn comes_before_tls(command: &Command) -> bool {
-    use Command::{Ehlo, Helo, Help, Http, Noop, Quit, Rset, StartTls};
-    matches!(command, Ehlo(_) | Helo(_) | StartTls | Noop | Rset | Quit | Help | Http)
+    use Command::{Bdat, BdatUnclear, Ehlo, Helo, Help, Http, Noop, Quit, Rset, StartTls};
+    matches!(command, Ehlo(_) | Helo(_) | StartTls | Noop | Rset | Quit | Help | Http | Bdat(_) | BdatUnclear)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ fn starttls_is_offered_where_it_can_still_come() {
     ];
     for (encryption, secure, offered, answer) in cases {
         let standing = standing(encryption, secure);
-        let lines = standing.offer(1000);
+        let lines = standing.offer(1000, 7);
         assert_eq!(lines.iter().any(|line| line == "STARTTLS"), offered, "{standing:?}");
         assert_eq!(lines.last().map(String::as_str), Some("SIZE 1000"));
         assert_eq!(code(standing, "STARTTLS"), answer, "{standing:?}");
@@ -70,7 +70,7 @@ fn logins_are_taken_where_nobody_can_read_them_or_nobody_looks() {
         for line in ["AUTH PLAIN", "AUTH NTLM"] {
             assert_eq!(code(standing, line), answer, "{line} {standing:?}");
         }
-        let lines = standing.offer(1);
+        let lines = standing.offer(1, 1);
         let offered = ["AUTH PLAIN LOGIN", "AUTH=LOGIN PLAIN"].map(|line| lines.iter().any(|l| l == line));
         assert_eq!(offered, [answer == 0; 2], "{standing:?}");
         if answer == 0 {

@@ -44,8 +44,8 @@ where
             let next = self.close_with(&reply);
             return self.close(next).await;
         }
-        let Self { stream, gate, peer, shutdown, talk, input, out } = self;
-        drop((talk, out));
+        let Self { stream, gate, peer, shutdown, talk, input, out, reception } = self;
+        drop((talk, out, reception));
         let Some(server) = peer.settings.tls.server() else { return End::Abandoned };
         let handshake = timeout_at(deadline, tls::accept(stream, input, server));
         let accepted = tokio::select! {

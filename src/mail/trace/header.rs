@@ -2,22 +2,27 @@
 
 /// Octets of a `Message-ID` field's body that are kept: a line's limit (RFC 5322 §2.1.1).
 const MESSAGE_ID_LIMIT: usize = 998;
+/// Octets of a line in which a field's name has to end. No field has a name as long as a whole line may be.
+const NAME_LIMIT: usize = 998;
+/// Octets of a field's name that are kept: the longest name that is looked for, and one more.
+const NAME_KEPT: usize = 11;
 
-/// What has been seen of a header section. Lines are looked at once each, however the octets arrive.
+/// What has been seen of a header section. It takes the octets in any pieces and keeps none of them but the
+/// `Message-ID`, so that it is as small behind a gibibyte of header fields as behind none.
 #[derive(Default)]
 pub struct HeaderScan {
-    /// Start of the first line not looked at.
-    line: usize,
-    /// Where to search for that line's end.
-    search: usize,
+    at: At,
+    /// Octets looked at.
+    seen: u64,
+    /// Where the current line starts.
+    line: u64,
+    /// The first octets of the current line.
+    name: Name,
     fields: usize,
     hops: usize,
     date: bool,
     /// The body of the first `Message-ID`.
     message_id: Option<Vec<u8>>,
-    /// Whether a folded line goes on with it.
-    within_message_id: bool,
-    end: Option<End>,
 }
 
 impl std::fmt::Debug for HeaderScan {
@@ -27,6 +32,27 @@ impl std::fmt::Debug for HeaderScan {
     }
 }
 
+/// Where in the header section the scan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum At {
+    /// At the start of a line. Whether a folded one would go on with the `Message-ID` is told.
+    #[default]
+    Start,
+    StartBehindMessageId,
+    /// Behind a CR that starts a line.
+    Cr,
+    /// In what may be a field's name.
+    Name,
+    /// In the blanks between a name and its colon.
+    Blanks,
+    /// In a field's body.
+    Body,
+    /// In that of the `Message-ID` that is kept.
+    MessageId,
+    /// Behind the header section.
+    End(End),
+}
+
 /// Why the header section ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -34,54 +60,128 @@ enum End {
     OtherLine,
 }
 
-impl HeaderScan {
-    /// Looks at what is new in `content`: all canonical octets of the message so far, from the first on. Returns
-    /// whether the header section has ended and the scan with it.
-    pub fn advance(&mut self, content: &[u8]) -> bool {
-        while self.end.is_none() {
-            let Some(found) = content.get(self.search..).and_then(|rest| memchr::memchr(b'\n', rest)) else {
-                self.search = content.len();
-                return false;
-            };
-            let end = self.search + found;
-            self.look_at(&content[self.line..end]);
-            self.line = end + 1;
-            self.search = end + 1;
+/// The start of a field's name.
+#[derive(Default)]
+struct Name {
+    kept: [u8; NAME_KEPT],
+    octets: usize,
+}
+
+impl Name {
+    fn push(&mut self, octet: u8) {
+        if let Some(place) = self.kept.get_mut(self.octets) {
+            *place = octet;
         }
-        true
+        self.octets += 1;
     }
 
-    fn look_at(&mut self, line: &[u8]) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            self.end = Some(End::EmptyLine);
-        } else if line[0] == b' ' || line[0] == b'\t' {
-            if self.fields == 0 {
-                self.end = Some(End::OtherLine);
+    fn starts_mbox(&self) -> bool {
+        self.octets == 4 && self.kept.starts_with(b"From")
+    }
+
+    fn is(&self, name: &[u8]) -> bool {
+        self.kept.get(..self.octets).is_some_and(|kept| kept.eq_ignore_ascii_case(name))
+    }
+}
+
+impl HeaderScan {
+    /// Looks at the next canonical octets of the message. Returns whether the header section has ended and the scan
+    /// with it.
+    pub fn advance(&mut self, octets: &[u8]) -> bool {
+        let mut rest = octets;
+        while let [octet, ..] = *rest {
+            let used = match self.at {
+                At::End(_) => return true,
+                At::Body | At::MessageId => self.body(rest),
+                _ => {
+                    self.step(octet);
+                    // The octet that ended the section belongs to what follows it.
+                    usize::from(!matches!(self.at, At::End(_)))
+                }
+            };
+            self.seen += used as u64;
+            rest = &rest[used..];
+            if matches!(self.at, At::Start | At::StartBehindMessageId) {
+                self.line = self.seen;
+                self.name.octets = 0;
             }
-            if self.within_message_id {
-                self.keep_message_id(line);
+        }
+        matches!(self.at, At::End(_))
+    }
+
+    /// How many octets, counted from the first of the message, are known to belong to the header section. Behind
+    /// them, at most a line's start is still open; once the scan has ended, the empty line or the body.
+    pub fn settled(&self) -> u64 {
+        match self.at {
+            At::Cr | At::Name | At::Blanks | At::End(_) => self.line,
+            _ => self.seen,
+        }
+    }
+
+    /// Takes a field's body up to the end of the line, which is the end of the field unless a folded line follows.
+    fn body(&mut self, octets: &[u8]) -> usize {
+        let end = memchr::memchr(b'\n', octets);
+        let part = &octets[..end.unwrap_or(octets.len())];
+        if self.at == At::MessageId {
+            self.keep_message_id(part);
+        }
+        match end {
+            Some(end) => {
+                self.at = if self.at == At::MessageId { At::StartBehindMessageId } else { At::Start };
+                end + 1
             }
-        } else if let Some(name) = field_name(line) {
-            self.fields += 1;
-            self.hops += usize::from(name.eq_ignore_ascii_case(b"Received"));
-            self.date |= name.eq_ignore_ascii_case(b"Date");
-            self.within_message_id = self.message_id.is_none() && name.eq_ignore_ascii_case(b"Message-ID");
-            if self.within_message_id {
-                self.keep_message_id(&line[memchr::memchr(b':', line).map_or(0, |colon| colon + 1)..]);
-            }
-        } else if self.fields == 0 && line.starts_with(b"From ") {
-            // The first line of an mbox entry: odd, but the header section follows.
-            self.fields += 1;
-        } else {
-            self.end = Some(End::OtherLine);
+            None => octets.len(),
         }
     }
 
     fn keep_message_id(&mut self, part: &[u8]) {
         let kept = self.message_id.get_or_insert_default();
         let room = MESSAGE_ID_LIMIT.saturating_sub(kept.len());
-        kept.extend_from_slice(&part[..part.len().min(room)]);
+        kept.extend(part.iter().filter(|octet| **octet != b'\r').take(room));
+    }
+
+    /// Takes one octet at the start of a line.
+    fn step(&mut self, octet: u8) {
+        self.at = match (self.at, octet) {
+            (At::Start | At::StartBehindMessageId | At::Cr, b'\n') => At::End(End::EmptyLine),
+            (At::Start | At::StartBehindMessageId, b'\r') => At::Cr,
+            (At::Start | At::StartBehindMessageId, b' ' | b'\t') if self.fields == 0 => {
+                At::End(End::OtherLine)
+            }
+            (At::StartBehindMessageId, b' ' | b'\t') => {
+                self.keep_message_id(&[octet]);
+                At::MessageId
+            }
+            (At::Start, b' ' | b'\t') => At::Body,
+            (At::Name | At::Blanks, b':') => self.field(),
+            // Blanks before the colon are let through.
+            (At::Name, b' ' | b'\t') if self.name.octets < NAME_LIMIT => At::Blanks,
+            (At::Blanks, b' ' | b'\t') if self.seen - self.line < NAME_LIMIT as u64 => At::Blanks,
+            (At::Start | At::StartBehindMessageId | At::Name, b'!'..=b'~')
+                if octet != b':' && self.name.octets < NAME_LIMIT =>
+            {
+                self.name.push(octet);
+                At::Name
+            }
+            // The first line of an mbox entry: odd, but the header section follows.
+            (At::Blanks, _) if self.fields == 0 && self.name.starts_mbox() && octet != b'\r' => {
+                self.fields += 1;
+                At::Body
+            }
+            _ => At::End(End::OtherLine),
+        };
+    }
+
+    /// A colon has ended a field's name.
+    fn field(&mut self) -> At {
+        self.fields += 1;
+        self.hops += usize::from(self.name.is(b"Received"));
+        self.date |= self.name.is(b"Date");
+        if self.message_id.is_none() && self.name.is(b"Message-ID") {
+            self.message_id = Some(Vec::new());
+            return At::MessageId;
+        }
+        At::Body
     }
 
     /// `Received` fields.
@@ -113,14 +213,8 @@ impl HeaderScan {
 
     /// Whether the message begins with its body, without the empty line that should come first; or is empty.
     pub fn needs_empty_line(&self) -> bool {
-        self.fields == 0 && self.end != Some(End::EmptyLine)
+        self.fields == 0 && self.at != At::End(End::EmptyLine)
     }
-}
-
-/// The name of the field that a line starts: printable ASCII up to a colon, blanks before the colon let through.
-fn field_name(line: &[u8]) -> Option<&[u8]> {
-    let name = line[..memchr::memchr(b':', line)?].trim_ascii_end();
-    (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some(name)
 }
 
 #[cfg(test)]
@@ -157,14 +251,87 @@ mod tests {
     }
 
     #[test]
-    fn octet_by_octet_the_same_is_seen() {
-        let content = b"Date: a\r\nMessage-ID: b\r\nReceived: c\r\n\r\n";
-        let mut scan = HeaderScan::default();
-        for end in 0..content.len() {
-            assert!(!scan.advance(&content[..end]));
+    fn fields_are_settled_as_soon_as_they_are_known_to_be_some() {
+        // What has come, and how much of it belongs to the header section.
+        let cases: &[(&str, usize, bool)] = &[
+            ("", 0, false),
+            ("Subject", 0, false),
+            ("Subject ", 0, false),
+            ("Subject:", 8, false),
+            ("Subject: half a li", 18, false),
+            ("Subject: x\r\n", 12, false),
+            ("Subject: x\r\n\r", 12, false),
+            ("Subject: x\r\n\r\n", 12, true),
+            ("Subject: x\r\n ", 13, false),
+            ("Subject: x\r\n no field", 21, false),
+            ("Subject: x\r\nHello", 12, false),
+            ("Subject: x\r\nHello there", 12, true),
+            ("Hello\r\n", 0, true),
+        ];
+        for (content, settled, ended) in cases {
+            let mut scan = HeaderScan::default();
+            assert_eq!(
+                (scan.advance(content.as_bytes()), scan.settled()),
+                (*ended, *settled as u64),
+                "{content:?}"
+            );
         }
-        assert!(scan.advance(content));
-        assert!(scan.has_date() && scan.has_message_id() && scan.hops() == 1 && !scan.needs_empty_line());
+    }
+
+    #[test]
+    fn a_name_without_end_is_none() {
+        for (octets, ended) in [(NAME_LIMIT, false), (NAME_LIMIT + 1, true)] {
+            for fill in ["x", " "] {
+                let mut scan = HeaderScan::default();
+                assert_eq!(scan.advance(format!("A: x\r\nX{}", fill.repeat(octets - 1)).as_bytes()), ended);
+                assert_eq!(scan.settled(), 6);
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_id_without_end_is_kept_in_part() {
+        let mut scan = HeaderScan::default();
+        scan.advance(b"Message-ID: <");
+        for _ in 0..10_000 {
+            scan.advance(b"x\r\n ");
+        }
+        assert_eq!(scan.message_id.as_ref().map(Vec::len), Some(MESSAGE_ID_LIMIT));
+    }
+
+    /// All that is to be known of a scan.
+    fn seen(pieces: &[&[u8]]) -> (bool, u64, usize, bool, Option<String>, bool) {
+        let mut scan = HeaderScan::default();
+        let mut ended = false;
+        for piece in pieces {
+            assert!(!ended || scan.advance(piece), "an end is one for good");
+            ended = scan.advance(piece);
+        }
+        let id = scan.message_id();
+        (ended, scan.settled(), scan.hops(), scan.has_date(), id, scan.needs_empty_line())
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::smoke())]
+
+        #[test]
+        fn any_octets_in_any_pieces_are_seen_the_same(
+            parts in proptest::collection::vec(proptest::sample::select(vec![
+                &b"Date"[..], b"Received", b"Message-ID", b"From", b":", b": ", b" ", b"\t", b"\r\n", b"\r", b"\n",
+                b"<a@b>", b"x", b"\0\xff",
+            ]), 0..24),
+            cuts in proptest::collection::vec(1..7usize, 1..6),
+        ) {
+            let content = parts.concat();
+            let mut pieces = Vec::new();
+            let (mut rest, mut cuts) = (&content[..], cuts.into_iter().cycle());
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
+                pieces.push(piece);
+                rest = behind;
+            }
+            proptest::prop_assert_eq!(seen(&pieces), seen(&[&content]), "{}", content.escape_ascii());
+        }
     }
 
     #[test]

@@ -18,14 +18,18 @@ pub struct LocalTrace<'a> {
 }
 
 impl LocalTrace<'_> {
-    /// As [`Trace::prefix`](super::Trace::prefix).
-    pub fn prefix(&self, scan: &HeaderScan) -> String {
+    /// The `Received` field, which goes before the first octet of the message.
+    pub fn received(&self) -> String {
         let (hostname, date) = (word(self.hostname), Rfc5322Date(self.at));
-        let received = format!(
+        format!(
             "Received: by {hostname} (waxseal, spooled by local uid {})\r\n\tid {};\r\n\t{date}\r\n",
             self.uid, self.id
-        );
-        received + &lacking(scan, date, self.id, &hostname)
+        )
+    }
+
+    /// As [`Trace::missing`](super::Trace::missing).
+    pub fn missing(&self, scan: &HeaderScan) -> String {
+        lacking(scan, Rfc5322Date(self.at), self.id, &word(self.hostname))
     }
 }
 
@@ -45,7 +49,8 @@ mod tests {
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
         };
         let wanted = "Received: by relay.example.com (waxseal, spooled by local uid 1000)\r\n\tid 0000000000007;\r\n\t\
-            Sun, 23 Nov 2025 23:23:08 +0000\r\nMessage-ID: <0000000000007@relay.example.com>\r\n";
-        assert_eq!(trace.prefix(&scan), wanted);
+            Sun, 23 Nov 2025 23:23:08 +0000\r\n";
+        assert_eq!(trace.received(), wanted);
+        assert_eq!(trace.missing(&scan), "Message-ID: <0000000000007@relay.example.com>\r\n");
     }
 }
