@@ -143,6 +143,27 @@ fn two_thousand_idle_and_two_hundred_active_clients_stay_below_64_mib() {
         drop(stuck);
     }
 
+    // A thousand recipients each, as long as addresses may be: past the memory for envelopes they are put off.
+    daemon.forget_peak();
+    let mut put_off = 0;
+    let recipients: String =
+        (0..1000).map(|n| format!("RCPT TO:<{n:0>200}@{}example.net>\r\n", "long.".repeat(45))).collect();
+    let greedy: Vec<Client> = (0..200)
+        .map(|_| {
+            let mut client = Client::connect(house.smtp).unwrap();
+            client.hello().unwrap();
+            assert!(client.command("MAIL FROM:<app@example.com>").unwrap().starts_with("250 "));
+            client.write(recipients.as_bytes()).unwrap();
+            let replies = (0..1000).map(|_| client.reply().unwrap());
+            put_off += replies.filter(|reply| reply.starts_with("452 4.3.1 ")).count();
+            client
+        })
+        .collect();
+    let peak = daemon.peak();
+    println!("200 clients with 1,000 long recipients each: peak {}, {put_off} put off", mib(peak));
+    assert!(peak < LIMIT && put_off > 0, "{}", mib(peak));
+    drop(greedy);
+
     // And sending as fast as they can.
     daemon.forget_peak();
     let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

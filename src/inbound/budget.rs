@@ -28,33 +28,43 @@ pub(super) struct Share {
     budget: Arc<Budget>,
     octets: u64,
     recipients: u32,
+    /// Whether a recipient has been put off for want of room.
+    short: bool,
 }
+
+/// What a recipient has taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken(u64);
 
 impl Share {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { budget, octets: 0, recipients: 0 }
+        Self { budget, octets: 0, recipients: 0, short: false }
     }
 
-    /// Takes room for a recipient of about so many octets, unless there is none.
-    pub(super) fn take(&mut self, octets: u64) -> bool {
-        if self.recipients >= FREE {
-            let taken = self
-                .budget
-                .left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(octets));
-            if taken.is_err() {
-                return false;
-            }
-            self.octets += octets;
+    /// Takes room for a recipient of about so many octets, unless there is none. `Err` is whether that is new.
+    pub(super) fn take(&mut self, octets: u64) -> Result<Taken, bool> {
+        let octets = if self.recipients < FREE { 0 } else { octets };
+        let left = &self.budget.left;
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(octets));
+        if taken.is_err() {
+            return Err(!std::mem::replace(&mut self.short, true));
         }
+        self.octets += octets;
         self.recipients += 1;
-        true
+        Ok(Taken(octets))
+    }
+
+    /// The recipient is none of the envelope's after all.
+    pub(super) fn undo(&mut self, Taken(octets): Taken) {
+        self.octets -= octets;
+        self.recipients -= 1;
+        self.budget.left.fetch_add(octets, Ordering::Relaxed);
     }
 
     /// The envelope is gone.
     pub(super) fn give_back(&mut self) {
         self.budget.left.fetch_add(std::mem::take(&mut self.octets), Ordering::Relaxed);
-        self.recipients = 0;
+        (self.recipients, self.short) = (0, false);
     }
 }
 
@@ -72,12 +82,15 @@ mod tests {
     fn a_few_recipients_always_find_room_and_all_is_given_back() {
         let budget = Arc::new(Budget::default());
         let mut greedy = Share::new(budget.clone());
-        let taken = (0..100).take_while(|_| greedy.take(1 << 20)).count();
+        let taken = (0..100).take_while(|_| greedy.take(1 << 20).is_ok()).count();
         assert_eq!(taken, 26);
         let mut modest = Share::new(budget.clone());
-        assert_eq!((0..100).take_while(|_| modest.take(100)).count(), 10);
+        assert_eq!((0..100).take_while(|_| modest.take(100).is_ok()).count(), 10);
+        assert_eq!(modest.take(100), Err(false), "said before");
         drop(greedy);
-        assert!(modest.take(100));
+        let taken = modest.take(100).unwrap();
+        modest.undo(taken);
+        assert_eq!(modest.take(100), Ok(Taken(100)));
         modest.give_back();
         assert_eq!(budget.left.load(Ordering::Relaxed), ENVELOPES);
     }

@@ -85,9 +85,15 @@ impl<G: Gate> Conversation<G> {
     /// Answers a line. Without a reply, octets come first, or a login is looked at, which [`Self::settle_login`] answers.
     pub(super) fn answer(&mut self, heard: Result<Command, Reply>) -> (Option<Reply>, Next) {
         let standing = self.standing();
-        let (reply, next) = match heard.and_then(|command| self.admit(command, &standing)) {
-            Ok(command) => self.obey(command, &standing),
-            Err(complaint) => (self.count(complaint), Next::Command),
+        let (reply, next) = match heard.map(|command| self.admit(command, &standing)) {
+            Ok(Ok(command)) => self.obey(command, &standing),
+            Ok(Err(refusal)) => (self.count(refusal), Next::Command),
+            Err(complaint) => {
+                // As a rule a MAIL that makes no sense, with its RCPT and DATA behind it.
+                self.cut_short |=
+                    complaint.code() != 500 && matches!(self.transaction, MailTransaction::Idle);
+                (self.count(complaint), Next::Command)
+            }
         };
         reply.with(next)
     }
@@ -334,17 +340,22 @@ impl<G: Gate> Conversation<G> {
     }
 
     fn rcpt(&mut self, rcpt: Rcpt) -> Reply {
-        let addressing =
-            matches!(self.transaction, MailTransaction::Open(_) | MailTransaction::Addressed(..));
-        if addressing && !self.share.take(rcpt.weight()) {
-            let reply = replies::no_room();
-            self.note_rejection("envelopes", &reply);
-            return reply;
-        }
+        let taken = match self.share.take(rcpt.weight()) {
+            Ok(taken) => taken,
+            Err(new) => {
+                let reply = replies::no_room();
+                if new {
+                    self.note_rejection("envelopes", &reply);
+                }
+                return reply;
+            }
+        };
         let limit = self.gate.limits().recipients;
         let reply = self.step(|t| t.rcpt(rcpt, limit));
         if reply.code() == 250 {
             self.patience.recipient();
+        } else {
+            self.share.undo(taken);
         }
         reply
     }

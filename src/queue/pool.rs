@@ -6,8 +6,8 @@ use std::sync::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Octets past which messages go to the disk sooner: some fifty of the largest that are kept in memory.
-const ENOUGH: usize = 12 << 20;
+/// Octets past which messages go to the disk sooner: some thirty of the largest that are kept in memory.
+const ENOUGH: usize = 8 << 20;
 /// Content files that are worked on at once. Each takes a thread while it lasts, and the disk does not get faster.
 const TURNS: usize = 8;
 
