@@ -88,7 +88,8 @@ class Script:
             elif kind == "C+":
                 self.sent += unescape(text)
             elif kind == "S:":
-                self.replies.append(text)
+                # A repeated reply is one line here and many there.
+                self.replies += unescape(text).decode("utf-8").rstrip("\n").split("\n")
             elif kind == "Q:":
                 self.contents.append(unescape(text))
             elif kind == "E:":

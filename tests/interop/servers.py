@@ -167,8 +167,8 @@ class Exim(Server):
 
 
 class Waxseal(Server):
-    """One account for example.com, as the scripts' gate has it. Mail with a null reverse-path has no domain to be
-    routed by, so it goes to a listener whose application has a default account."""
+    """One account for example.com and what is below it, as the scripts' gate has it. Mail with a null reverse-path has
+    no domain to be routed by, so it goes to a listener whose application has a default account."""
 
     name = "waxseal"
     binary = None
@@ -190,7 +190,7 @@ class Waxseal(Server):
             "[[listener]]", f'address = "127.0.0.1:{self.null_port}"', 'application = "any"', *listener,
             *users,
             "[application.any]",
-            "[account.main]", *account, 'domain = "example.com"',
+            "[account.main]", *account, 'domains = ["example.com", "*.example.com"]',
             "[account.any]", *account, "default = true", 'application = "any"',
             "[limits]", f'message_size = "{scene.message_size}B"', f"recipients = {scene.recipients}",
             "[admin]", 'address = "off"',
