@@ -6,6 +6,8 @@ use std::{fmt, str::FromStr};
 
 /// Longest ENVID as written (RFC 3461 §4.4).
 const ENVID_LIMIT: usize = 100;
+/// The type of addresses beyond ASCII (RFC 6533 §3).
+const UTF_8: &str = "utf-8";
 /// Longest ORCPT as written (RFC 3461 §4.2).
 const ORCPT_LIMIT: usize = 500;
 
@@ -160,16 +162,24 @@ impl FromStr for OriginalRecipient {
         {
             return Err(DsnError);
         }
-        let utf8 = addr_type.eq_ignore_ascii_case("utf-8");
-        let address = if utf8 { xtext::decode_utf8(address) } else { xtext::decode(address) };
-        let text = format!("{addr_type};{}", address.ok_or(DsnError)?);
+        let address = if addr_type.eq_ignore_ascii_case(UTF_8) {
+            xtext::decode_utf8(address)
+        } else if addr_type.eq_ignore_ascii_case("rfc822") {
+            xtext::decode_any(address)
+        } else {
+            xtext::decode(address)
+        };
+        let address = address.ok_or(DsnError)?;
+        // Postfix writes the octets of an internationalized address as xtext, and calls it rfc822.
+        let addr_type = if address.is_ascii() { addr_type } else { UTF_8 };
+        let text = format!("{addr_type};{address}");
         Ok(Self { text: text.into(), semicolon: addr_type.len() })
     }
 }
 
 impl fmt::Display for OriginalRecipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let utf8 = self.addr_type().eq_ignore_ascii_case("utf-8");
+        let utf8 = self.addr_type().eq_ignore_ascii_case(UTF_8);
         let encode = if utf8 { xtext::encode_utf8 } else { xtext::encode };
         write!(f, "{};{}", self.addr_type(), encode(self.address()))
     }
@@ -267,7 +277,11 @@ mod tests {
             (again::<OriginalRecipient>, "X400;/g+3Da", Some("X400;/g+3Da")),
             (again::<OriginalRecipient>, "utf-8;j\\x{FC}rgen@b", Some("utf-8;j\\x{FC}rgen@b")),
             (again::<OriginalRecipient>, "utf-8;jürgen@b", Some("utf-8;j\\x{FC}rgen@b")),
-            (again::<OriginalRecipient>, "rfc822;jürgen@b", None),
+            (again::<OriginalRecipient>, "rfc822;jürgen@b", Some("utf-8;j\\x{FC}rgen@b")),
+            (again::<OriginalRecipient>, "rfc822;j+C3+BCrgen@b", Some("utf-8;j\\x{FC}rgen@b")),
+            (again::<OriginalRecipient>, "rfc822;j+FCrgen@b", None),
+            (again::<OriginalRecipient>, "rfc822;j+0Argen@b", None),
+            (again::<OriginalRecipient>, "X400;j+C3+BCrgen", None),
             (again::<OriginalRecipient>, "rfc822", None),
             (again::<OriginalRecipient>, "rfc822;", None),
             (again::<OriginalRecipient>, ";a@b", None),

@@ -6,20 +6,23 @@ use std::fmt::Write;
 /// Reads xtext: `+HH` is the character with that code, in hexadecimal. `None` where the text is no xtext,
 /// or decodes to anything but printable ASCII and spaces, which is all that a notification can show.
 pub(super) fn decode(text: &str) -> Option<String> {
-    let mut out = String::with_capacity(text.len());
+    decode_any(text).filter(|text| text.is_ascii())
+}
+
+/// As [`decode`], but octets beyond ASCII may come, and are UTF-8.
+pub(super) fn decode_any(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
     let mut octets = text.bytes();
     while let Some(octet) = octets.next() {
         let octet = match octet {
             b'+' => hex(octets.next()?)? << 4 | hex(octets.next()?)?,
             b'!'..=b'~' if octet != b'=' => octet,
+            128.. => octet,
             _ => return None,
         };
-        if !(b' '..=b'~').contains(&octet) {
-            return None;
-        }
-        out.push(char::from(octet));
+        out.push(octet);
     }
-    Some(out)
+    String::from_utf8(out).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
 /// The xtext form of printable ASCII.

@@ -103,7 +103,7 @@ def over_smtp(house, name, client, mode, sender, recipient):
         compare("what the client sends of what it was given", without_per_run(recorded), without_per_run(given))
     given = client.send(house.job(client, mode, sender, recipient, house.relay.ports[mode]))
     envelope, arrived = house.arrived(recipient)
-    utf8 = not (sender + recipient).isascii()
+    utf8 = client.always_utf8 or not (sender + recipient).isascii()
     # There is no word for TLS without EHLO.
     protocol = PROTOCOLS[mode] if client.ehlo else b"SMTP"
     house.protocol(arrived, protocol.replace(b"ESMTP", b"UTF8SMTP") if utf8 else protocol)

@@ -236,25 +236,28 @@ def has_perl_tls():
 
 
 class Client:
-    """`utf8`: whether it sends addresses beyond ASCII with SMTPUTF8. `long`: whether it sends lines past 998 octets as
+    """`utf8`: whether it sends addresses beyond ASCII with SMTPUTF8; `always_utf8`: whether it says SMTPUTF8 of every
+    message wherever that is offered. `long`: whether it sends lines past 998 octets as
     they are. `ehlo`: whether it says EHLO where it wants no extension. `modes`: how it can be had to speak to the
     server; sendmail is no SMTP."""
 
-    def __init__(self, there, send, utf8=False, long=False, ehlo=True, modes=("plain", "starttls", "tls")):
+    def __init__(self, there, send, utf8=False, always_utf8=False, long=False, ehlo=True,
+                 modes=("plain", "starttls", "tls")):
         self.there = there if callable(there) else lambda: installed(there)
         self.send, self.utf8, self.long, self.ehlo, self.modes = send, utf8, long, ehlo, modes
+        self.always_utf8 = always_utf8
 
 
 SENDMAIL = ("sendmail",)
 CLIENTS = {
     "swaks": Client("swaks", send_swaks, long=True),
     "curl": Client("curl", send_curl, utf8=True, long=True),
-    "msmtp": Client("msmtp", send_msmtp, utf8=True, long=True),
+    "msmtp": Client("msmtp", send_msmtp, long=True),
     "smtplib": Client(None, send_smtplib, utf8=True, long=True),
     "s-nail": Client("s-nail", send_s_nail, ehlo=False),
     "nodemailer": Client(has_nodemailer, send_nodemailer, utf8=True, long=True),
     "Net::SMTP": Client(has_perl_tls, send_net_smtp, long=True),
-    "Jakarta Mail": Client(has_jakarta, send_jakarta, utf8=True, long=True),
+    "Jakarta Mail": Client(has_jakarta, send_jakarta, utf8=True, always_utf8=True, long=True),
     "mutt": Client("mutt", send_mutt),
     "PHP mail()": Client("php", send_php, long=True, modes=SENDMAIL),
     "s-nail, sendmail": Client("s-nail", send_s_nail_sendmail, modes=SENDMAIL),
