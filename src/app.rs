@@ -8,11 +8,12 @@ mod upstreams;
 use crate::{
     account::token::TokenState,
     admin::{self, Health, Service},
-    config::{Config, LiveConfig, Snapshot, load_from_process_env},
+    config::{Config, LiveConfig, Snapshot, front_door, load_from_process_env},
     history::History,
-    inbound::Admission,
+    inbound::{Admission, Pickup},
     oauth::{self, Tokens},
     queue::Queue,
+    spool::Spool,
     store,
 };
 use anyhow::Context as _;
@@ -134,21 +135,23 @@ impl App {
         let mut addresses = Vec::new();
         for (index, (listener, settings)) in listeners.into_iter().zip(&snapshot.config.listeners).enumerate()
         {
-            addresses.push(listener.local_addr()?);
-            tracing::info!(target: "waxseal::inbound", listener = %settings.address, "listening");
-            sessions.spawn(listener.run(
-                gate.clone(),
-                index,
-                settings.clone(),
-                admission.clone(),
-                intake.clone(),
-            ));
+            addresses.extend(listener.local_addr());
+            let name: Arc<str> = settings.address.to_string().into();
+            tracing::info!(target: "waxseal::inbound", listener = %name, "listening");
+            sessions.spawn(listener.run(gate.clone(), index, name, admission.clone(), intake.clone()));
         }
+        // Where no listener is for local programs, the first one stands for it.
+        let door = front_door(&snapshot.config.listeners).unwrap_or(0);
+        let spool = Spool::new(&snapshot.config.spool);
+        // It is there once the daemon is ready; where that is not to be had, the pickup says so.
+        let _ = spool.prepare();
+        let pickup = Pickup::new(gate, spool, door);
+        sessions.spawn(pickup.run(intake.clone()));
         bound.store(true, Ordering::Relaxed);
         Ok(Self { service, queue, upstreams, addresses, intake, rest, sessions, tasks })
     }
 
-    /// The addresses that the listeners are bound to, in the configuration's order.
+    /// The TCP addresses that listeners are bound to, in the configuration's order.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -258,8 +261,12 @@ fn keep_what_is_bound(mut config: Config, old: &Config) -> (Config, Vec<String>)
         }
         changed
     };
-    if keep(config.listeners != old.listeners, "[[listener]]") {
+    let sockets = |config: &Config| config.listeners.iter().map(|l| l.address.clone()).collect::<Vec<_>>();
+    if keep(sockets(&config) != sockets(old), "the address of a [[listener]], or their number or order,") {
         config.listeners.clone_from(&old.listeners);
+    }
+    if keep(config.spool != old.spool, "[queue] spool") {
+        config.spool.clone_from(&old.spool);
     }
     if keep(config.state_dir != old.state_dir, "state_dir") {
         config.state_dir.clone_from(&old.state_dir);

@@ -34,10 +34,12 @@ pub enum Point {
     DepartureWritten,
     /// 14: the departure is durable.
     DepartureSynced,
+    /// Beside the path: the queue has a message that is still in the spool.
+    SpoolCommitted,
 }
 
 impl Point {
-    /// All of them, in the order of the path.
+    /// Those of the path, in its order.
     pub const ALL: [Self; 15] = [
         Self::ContentComplete,
         Self::ContentWritten,

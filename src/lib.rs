@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod sendmail;
 
 pub mod admin;
 pub mod alert;
@@ -17,6 +18,7 @@ pub mod oauth;
 
 pub mod config;
 pub mod history;
+pub mod spool;
 pub mod store;
 
 pub mod account;

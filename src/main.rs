@@ -1,8 +1,7 @@
 //! The binary: everything is in the library.
 
-use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    waxseal::cli::run(waxseal::cli::Arguments::parse())
+    waxseal::cli::main(std::env::args_os())
 }

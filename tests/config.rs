@@ -1,6 +1,9 @@
 //! The configuration as its users meet it: wrong files and their messages, layers, secrets, the old form.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
+#[path = "support/tls.rs"]
+mod tls;
+
 use secrecy::ExposeSecret;
 use std::{
     fs,
@@ -11,7 +14,7 @@ use waxseal::{
     account::{AccountType, Delivery, Login, SecurityMode},
     cli::{
         check::{report, report_json},
-        route::{RouteQuery, answer, render},
+        route::{RouteQuery, answer, render, render_json},
     },
     config::{self, AlertSettings, Bounce, Config, ConfigErrors, Loaded},
     mail::Day,
@@ -244,7 +247,9 @@ fn no_error_shows_a_secret_wherever_it_was_written() {
         "password = \"hunter2\"\n",
         "smtp = \"hunter2\"\n",
         "[smtp]\npassword = { fil = \"hunter2\" }\n",
-        "user.a.password = \"hunter2\"\n",
+        "user.a.passwd = \"hunter2\"\n",
+        "user.password = \"hunter2\"\n",
+        "user.a.password = \"$argon2id$hunter2\"\n",
         "store = \"hunter2\"\n",
         "[[listener]]\npassword = \"hunter2\"\n",
         "listener = \"hunter2\"\n",
@@ -373,10 +378,14 @@ fn the_keys_of_a_queue_that_loses_nothing_mean_what_they_say() {
 
 #[test]
 fn check_and_route_say_what_it_means() {
+    let listeners = "[[listener]]\naddress = \"127.0.0.1:25\"\n[[listener]]\naddress = \"unix:smtp.sock\"\napplication = \"assets\"\n[[listener]]\naddress = \"0.0.0.0:587\"\ntls = \"required\"\ncertificate = \"relay.pem\"\nprivate_key = \"relay.key\"\nauthentication = \"required\"\nclients = [\"192.0.2.0/24\"]\n[user.printer]\npassword = \"hunter2\"\napplication = \"devices\"\n[user.scanner]\nusername = \"scan@example.com\"\npassword = \"$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"\n[application.devices]\nallowed_senders = [\"*@example.com\", \"*@*.example.org\"]\n";
     let text = format!(
-        "state_dir = \"/srv/w\"\nhostname = \"relay.example.com\"\n[application.assets]\nclients = [\"127.0.0.2\"]\n{BASIC}[account.assets]\ntype = \"basic\"\nname = \"Assets\"\napplication = \"assets\"\ndefault = true\naddress = \"10.0.0.1\"\nuse_authentication = false\n"
+        "state_dir = \"/srv/w\"\nhostname = \"relay.example.com\"\n{listeners}[application.assets]\nclients = [\"127.0.0.2\"]\n{BASIC}[account.assets]\ntype = \"basic\"\nname = \"Assets\"\napplication = \"assets\"\ndefault = true\naddress = \"10.0.0.1\"\nuse_authentication = false\n"
     );
     let files = Files::new(&[("waxseal.toml", &text)]);
+    tls::Certificate::write(files.0.path(), "relay");
+    let key = files.0.path().join("relay.key");
+    fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let loaded = files.explained(&[]).unwrap();
     let got = report(&loaded).replace(&files.0.path().display().to_string(), "DIR");
     let want = fs::read_to_string("tests/config/check.txt").unwrap_or_default();
@@ -386,7 +395,8 @@ fn check_and_route_say_what_it_means() {
         assert_eq!(got, want);
     }
     let ask = |sender, client: Option<&str>| {
-        let query = RouteQuery { sender, client: client.map(|ip| ip.parse().unwrap()), listener: None };
+        let query =
+            RouteQuery { sender, client: client.map(|ip| ip.parse().unwrap()), listener: None, user: None };
         render(sender, &answer(&loaded.config, query).unwrap())
     };
     assert!(ask("a@example.com", None).starts_with("a@example.com -> support: it is the account"));
@@ -395,6 +405,63 @@ fn check_and_route_say_what_it_means() {
         ask("a@other.example", None).contains("550 5.7.1, no account sends for the domain other.example")
     );
     assert!(ask("a@example.com", Some("192.0.2.1")).contains("554 5.7.1"));
+
+    let answer = |sender, user, listener: &str| {
+        let listener = Some(listener);
+        answer(&loaded.config, RouteQuery { sender, client: None, listener, user })
+    };
+    for user in ["printer", "Printer"] {
+        let found = answer("a@example.com", Some(user), "0.0.0.0:587").unwrap();
+        let text = render("a@example.com", &found);
+        assert!(text.contains("with the login of printer belongs to the application devices"), "{text}");
+        assert_eq!(found.outcome.unwrap().account.as_str(), "support");
+    }
+    let refused = answer("a@other.example", Some("printer"), "0.0.0.0:587").unwrap();
+    let text = render("a@other.example", &refused);
+    let wanted = "a@other.example -> nothing: MAIL gets 550 5.7.1, the application devices may not send as a@other.example\n";
+    assert!(text.starts_with(wanted), "{text}");
+    assert!(render_json(&refused).contains("\"account\": null"));
+    assert!(answer("", Some("printer"), "0.0.0.0:587").unwrap().refusal.is_none(), "the null reverse-path");
+    let unknown = answer("a@example.com", Some("plotter"), "0.0.0.0:587").unwrap_err();
+    assert_eq!(unknown, "there is no user plotter; there is printer, scanner");
+    let socket = format!("unix:{}", files.0.path().join("smtp.sock").display());
+    let local = answer("a@example.com", None, &socket).unwrap();
+    assert_eq!(local.application.as_deref(), Some("assets"));
+    let client = Some([127, 0, 0, 1].into());
+    let query = RouteQuery { sender: "", client, listener: Some(&socket), user: None };
+    assert!(waxseal::cli::route::answer(&loaded.config, query).unwrap_err().contains("leave --client out"));
+    let json: serde_json::Value = serde_json::from_str(&report_json(&loaded)).unwrap();
+    assert_eq!(json["listeners"][2]["tls"], "required");
+    assert_eq!(json["listeners"][2]["authentication"], "required");
+    assert_eq!(json["users"][1]["password"], "set, an argon2 hash");
+    assert_eq!(json["applications"][1]["allowed_senders"][0], "*@example.com");
+    assert!(!report_json(&loaded).contains("hunter2"));
+}
+
+#[test]
+fn what_is_odd_about_logins_is_warned_about() {
+    let user = "[user.printer]\npassword = \"$6$salt$notargon\"\n";
+    let listener = |authentication: &str| {
+        format!(
+            "[[listener]]\naddress = \"192.0.2.1:25\"\nclients = [\"192.0.2.0/24\"]\nauthentication = \"{authentication}\"\n"
+        )
+    };
+    let cases = [
+        (format!("{BASIC}{user}"), "no listener asks these users for a login"),
+        (format!("{}{user}{BASIC}", listener("ignore")), "no listener asks these users for a login"),
+        (format!("{}{user}{BASIC}", listener("optional")), "no login is taken at 192.0.2.1:25"),
+        (format!("{BASIC}{user}"), "looks like a hash, is none of argon2"),
+    ];
+    for (text, wanted) in cases {
+        let warnings = Files::new(&[("waxseal.toml", &text)]).load(&[]).warnings;
+        assert!(warnings.iter().any(|warning| warning.contains(wanted)), "{text}\n{warnings:?}");
+    }
+    assert!(
+        Files::new(&[("waxseal.toml", &format!("{}{BASIC}", listener("ignore")))])
+            .load(&[])
+            .warnings
+            .is_empty()
+    );
 }
 
 #[test]
@@ -418,6 +485,7 @@ fn the_reference_and_the_examples_are_valid() {
             let text = &text.replace("/usr/local/bin/page-me", "/bin/sh");
             let directory =
                 Files::new(&[("waxseal.toml", text), ("corp-ca.pem", CA), ("secrets/support", "x\n")]);
+            tls::Certificate::write(directory.0.path(), "relay");
             let credentials = directory.0.path().join("secrets").display().to_string();
             let variables = [("SUPPORT_SECRET", "x"), ("CREDENTIALS_DIRECTORY", credentials.as_str())];
             if let Err(errors) = directory.explained(&variables) {
@@ -444,4 +512,76 @@ fn figment_is_named_in_one_file() {
     let mut found = Vec::new();
     visit(Path::new("src"), &mut found);
     assert_eq!(found, [Path::new("src/config/load.rs")]);
+}
+
+/// A listener with TLS, from the files `c` and `k`.
+const SECURED: &str = "[[listener]]\naddress = \"127.0.0.1:25\"\ntls = \"starttls\"\ncertificate = \"c\"\nprivate_key = \"k\"\n";
+
+#[test]
+fn a_certificate_and_its_key_are_held_against_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| tls::Certificate::write(directory.path(), name));
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let (certificate, key) = (read(&one.certificate), read(&one.private_key));
+    let both = format!("{certificate}{key}");
+    let chain = format!("{certificate}{}", read(&other.certificate));
+    let locked = key
+        .replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE")
+        .replace("END PRIVATE", "END ENCRYPTED PRIVATE");
+    let broken = key.replace("END PRIVATE", "END OF PRIVATE");
+    // The certificate's file, the key's, and what is said of them.
+    let cases = [
+        (&certificate, &key, ""),
+        (&both, &both, ""),
+        (&chain, &key, ""),
+        (
+            &certificate,
+            &read(&other.private_key),
+            "5:15: error: listener[0].private_key: the key in /DIR/k does not belong to the certificate in /DIR/c",
+        ),
+        (
+            &key,
+            &certificate,
+            "4:15: error: listener[0].certificate: /DIR/c holds a private key and no certificate",
+        ),
+        (
+            &certificate,
+            &certificate,
+            "5:15: error: listener[0].private_key: /DIR/k holds a certificate and no private key",
+        ),
+        (&certificate, &String::new(), "5:15: error: listener[0].private_key: /DIR/k holds no private key"),
+        (&certificate, &locked, "5:15: error: listener[0].private_key: /DIR/k is locked with a passphrase"),
+        (&certificate, &broken, "5:15: error: listener[0].private_key: /DIR/k is not valid PEM"),
+    ];
+    for (certificate, key, wanted) in cases {
+        let files = Files::new(&[("waxseal.toml", SECURED), ("c", certificate), ("k", key)]);
+        let got = files.explained(&[]).err().map_or_else(String::new, |errors| errors.to_string());
+        let got = got.replace(&files.0.path().display().to_string(), "/DIR");
+        let shown = got.strip_prefix("/DIR/waxseal.toml:").unwrap_or(&got);
+        assert!(shown.starts_with(wanted) && shown.is_empty() == wanted.is_empty(), "{got}\nnot\n{wanted}");
+        let secret = key.lines().nth(1).unwrap_or("no key");
+        assert!(!got.contains(secret), "{got}");
+    }
+}
+
+#[test]
+fn a_private_key_that_all_may_read_is_warned_about_and_never_shown() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new(&[("waxseal.toml", &format!("{SECURED}{BASIC}"))]);
+    let made = tls::Certificate::write(files.0.path(), "made");
+    let key = files.0.path().join("k");
+    fs::rename(made.certificate, files.0.path().join("c")).unwrap();
+    fs::rename(made.private_key, &key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let loaded = files.explained(&[]).unwrap();
+    assert!(
+        loaded.config.warnings[0].contains("every user of this host may read"),
+        "{:?}",
+        loaded.config.warnings
+    );
+    let text = fs::read_to_string(&key).unwrap();
+    let shown = format!("{loaded:?}{}{}", report(&loaded), report_json(&loaded));
+    assert!(!shown.contains(text.lines().nth(1).unwrap()));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(files.load(&[]).warnings.is_empty());
 }

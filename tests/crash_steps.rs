@@ -7,7 +7,11 @@
 mod support;
 
 use std::{fs, ops::RangeInclusive, os::unix::process::ExitStatusExt};
-use support::{House, Provider, client::Client, until};
+use support::{
+    House, Provider,
+    client::{Client, stuffed},
+    until,
+};
 use waxseal::{
     failpoint::{Point, VARIABLE},
     sandbox::SandboxOptions,
@@ -93,6 +97,28 @@ fn small_messages_delivered_through() {
 #[test]
 fn large_messages_delivered_through() {
     kill_at_all(&THROUGH, "basic", "delivery = \"through\"\n", LARGE);
+}
+
+/// A large message is with the provider before its client has ended it, and a kill then leaves nothing of it anywhere.
+#[test]
+fn a_message_that_is_sent_on_while_it_comes_in_is_nowhere_after_a_kill() {
+    let provider = Provider::start(SandboxOptions::default());
+    let house = House::beside(&provider);
+    house.configure(&(house.basic(&provider, "basic", "app.example") + "delivery = \"through\"\n"));
+    let mut daemon = house.serve_in(&[(VARIABLE, &Point::ContentUnderWay.name())]);
+    // Small enough to pass the point by. It proves the account, without which nothing is sent on early.
+    assert!(send(&house, &content(SMALL)));
+    let mut client = Client::connect(house.smtp).unwrap();
+    client.hello().unwrap();
+    client.begin("app@app.example", "someone@example.org").unwrap();
+    // The end of data never comes: the point can only be reached ahead of it.
+    let _ = client.write(&stuffed(&content(LARGE))[..LARGE / 2 + LARGE / 4]);
+    assert_eq!(daemon.wait().signal(), Some(9), "{}", house.log());
+
+    let _daemon = house.serve();
+    house.queue_empties();
+    assert_eq!(provider.received().len(), 1, "the small one alone");
+    assert_eq!(fs::read_dir(house.state().join("queue/content")).unwrap().count(), 0);
 }
 
 #[test]

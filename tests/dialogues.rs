@@ -11,25 +11,51 @@
 //! | `Q: octets` | content committed, without the trace field, an added Date shown as NOW |
 //! | `X` | the server closes, although the client would go on |
 //! | `L: key=N` | a limit of the listener: `recipients` (2 otherwise) or `message_size` (400000) |
-//! | `# text` | a comment; the first one says who does such a thing |
 //!
 //! Escapes are `\r \n \t \\ \xNN` and `\*N{text}`, the text N times, where `\#` is the number of the time. All that the
 //! client has to say is sent without waiting, in one write and then octet by octet: PIPELINING is offered, so both must
-//! read the same. Senders of example.com and below have an account, others have
-//! none.
+//! read the same. Senders of example.com and below have an account, others have none.
+//!
+//! `#` starts a comment. The comments at the top are the script's head: fields, one `# name: text` each, continued by
+//! comment lines that start with blanks. The table in `docs/smtp.md` is made of them, with what other servers answer
+//! to the same octets beside it (`tests/interop/references.py`).
+//!
+//! | field | what it says |
+//! |---|---|
+//! | `what` | the case, in a sentence or less |
+//! | `kind` | `ordinary`, `tolerance` (what old clients do and the standard does not have), `limit` or `attack` |
+//! | `who` | the devices, clients or attackers that do it |
+//! | `rfc` | number and sections, such as `5321 §4.1.1.2, 3461 §4` |
+//! | `why` | why we answer so, and why it differs from what others do |
+//! | `sent` | optional; how `references.py` sends it: `in steps` (the default: a line, its reply, the next line; content whole) or `at once` (all of it before the greeting has come) |
+//! | `listener` | optional; what the listener is like, where it is not the plain one, and who comes to it: see below |
+//! | `apart` | optional; what this test's gate does that the real daemon cannot be made to do in that tool: the daemon's answers are not held against the `S:` lines there |
+//!
+//! `listener: tls=required client=192.0.2.7`: `tls` is `none`, `starttls`, `required` or `implicit` (then the client
+//! begins with a handshake, unless `handshake=no`, and the script is what is said under TLS), `authentication` as in the
+//! configuration, `client` an address or `uid:1000`. There is a local user `printer` with the password `ink`; in base64
+//! `cHJpbnRlcg==` and `aW5r`, and for PLAIN `AHByaW50ZXIAaW5r`.
 
 // A test that fails is to say so at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{net::IpAddr, path::Path, sync::Arc, sync::Mutex, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
+#[path = "support/tls.rs"]
+mod tls;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock, Mutex},
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_util::{either::Either, sync::CancellationToken};
 use waxseal::{
-    account::{AccountId, ApplicationId},
-    config::Limits,
-    inbound::{Budget, Gate, Peer, Sink, serve},
+    account::{AccountId, ApplicationId, LocalPassword, User, Users},
+    config::{Limits, ListenAddress, ListenerSettings, ListenerTls, ServerTls},
+    inbound::{Budget, Client, Gate, Peer, Sink, serve},
     mail::{BodyType, Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
     queue::{CommitError, Commitment, Receipt},
+    smtp::Authentication,
 };
 
 type Queue = Arc<Mutex<Vec<Committed>>>;
@@ -65,7 +91,21 @@ impl Gate for FakeGate {
         Arc::default()
     }
 
-    fn application(&self, _: usize, _: IpAddr) -> Option<ApplicationId> {
+    fn listener(&self, _: usize) -> Option<Arc<ListenerSettings>> {
+        None
+    }
+
+    fn users(&self) -> Arc<Users> {
+        let user = |id: &str, password: &str| User {
+            id: id.into(),
+            username: id.to_owned(),
+            password: LocalPassword::parse(password).expect("a password"),
+            application: None,
+        };
+        Arc::new(Users::new(vec![user("printer", "ink")]))
+    }
+
+    fn application(&self, _: usize, _: Client, _: Option<&str>) -> Option<ApplicationId> {
         None
     }
 
@@ -97,6 +137,8 @@ impl Sink for FakeSink {
         self.octets.extend_from_slice(octets);
         Ok(())
     }
+
+    fn send_ahead(&mut self, _: &Receipt) {}
 
     async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
         let content = Content::new(self.octets.clone().into()).expect("content is canonical");
@@ -137,13 +179,85 @@ fn wishes(envelope: &Envelope) -> String {
     parts.join(" | ")
 }
 
-fn peer() -> Peer {
-    Peer { client: IpAddr::from([127, 0, 0, 1]), listener: 0, listener_name: "test".into() }
+/// The certificate of all listeners here.
+static CERTIFICATE: LazyLock<tls::Certificate> = LazyLock::new(tls::Certificate::new);
+
+/// Who comes to what kind of listener.
+#[derive(Clone)]
+struct Scene {
+    client: Client,
+    settings: ListenerSettings,
+    handshake: bool,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        let settings = ListenerSettings {
+            address: ListenAddress::Tcp(([127, 0, 0, 1], 25).into()),
+            clients: None,
+            application: None,
+            tls: ListenerTls::None,
+            authentication: Authentication::None,
+        };
+        Self { client: Client::at([127, 0, 0, 1].into()), settings, handshake: true }
+    }
+}
+
+impl Scene {
+    /// Takes in `key=value key=value`.
+    fn set(&mut self, text: &str) {
+        for (key, value) in text.split_whitespace().map(|word| word.split_once('=').expect("key=value")) {
+            match key {
+                "tls" => self.settings.tls = listener_tls(value),
+                "authentication" => {
+                    self.settings.authentication = match value {
+                        "optional" => Authentication::Optional,
+                        "required" => Authentication::Required,
+                        "ignore" => Authentication::Ignore,
+                        _ => panic!("there is no authentication={value}"),
+                    };
+                }
+                "client" => self.client = client(value),
+                "handshake" => self.handshake = value != "no",
+                _ => panic!("a listener has no {key}"),
+            }
+        }
+    }
+
+    fn peer(&self) -> Peer {
+        let settings = Arc::new(self.settings.clone());
+        Peer { client: self.client, listener: 0, listener_name: "test".into(), settings }
+    }
+}
+
+fn listener_tls(word: &str) -> ListenerTls {
+    let server = || ServerTls::read(&CERTIFICATE.certificate, &CERTIFICATE.private_key).expect("a key pair");
+    match word {
+        "none" => ListenerTls::None,
+        "starttls" => ListenerTls::Offered(server()),
+        "required" => ListenerTls::Required(server()),
+        "implicit" => ListenerTls::Implicit(server()),
+        _ => panic!("there is no tls={word}"),
+    }
+}
+
+fn client(text: &str) -> Client {
+    match text.strip_prefix("uid:") {
+        Some(uid) => Client::Local { uid: uid.parse().expect("a number") },
+        None => Client::at(text.parse().expect("an address")),
+    }
 }
 
 /// A session on a duplex stream, and the queue behind it.
-fn start(shutdown: &CancellationToken) -> (tokio::io::DuplexStream, Queue, tokio::task::JoinHandle<()>) {
-    start_with(limits(), 64 * 1024, shutdown)
+fn start_in(
+    scene: &Scene,
+    shutdown: &CancellationToken,
+) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+    start_with(scene, limits(), 64 * 1024, shutdown)
+}
+
+fn start(shutdown: &CancellationToken) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+    start_in(&Scene::default(), shutdown)
 }
 
 fn limits() -> Limits {
@@ -159,18 +273,21 @@ fn limits() -> Limits {
 
 /// The same with other limits, and so many octets on the way in each direction.
 fn start_with(
+    scene: &Scene,
     limits: Limits,
     on_the_way: usize,
     shutdown: &CancellationToken,
-) -> (tokio::io::DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
     let queue = Queue::default();
     let gate = Arc::new(FakeGate { queue: Arc::clone(&queue), limits });
     let (client, server) = tokio::io::duplex(on_the_way);
-    let session = tokio::spawn(serve(server, gate, peer(), shutdown.clone()));
+    let session = tokio::spawn(serve(server, gate, scene.peer(), shutdown.clone()));
     (client, queue, session)
 }
 
 struct Script {
+    scene: Scene,
+    head: Vec<(String, String)>,
     sent: Vec<u8>,
     replies: Vec<Wanted>,
     committed: Vec<Vec<u8>>,
@@ -241,6 +358,8 @@ fn unescape(text: &str) -> Vec<u8> {
 
 fn read(path: &Path) -> Script {
     let mut script = Script {
+        scene: Scene::default(),
+        head: head(path),
         sent: Vec::new(),
         replies: Vec::new(),
         committed: Vec::new(),
@@ -277,12 +396,40 @@ fn read(path: &Path) -> Script {
             kind => assert!(kind.is_empty() || kind.starts_with('#'), "{}: {line}", path.display()),
         }
     }
+    script.head = head(path);
+    if let Some((_, text)) = script.head.iter().find(|(name, _)| name == "listener") {
+        script.scene.set(text);
+    }
     script
+}
+
+/// The fields of a script's head, folded lines joined.
+fn head(path: &Path) -> Vec<(String, String)> {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    let text = std::fs::read_to_string(path).unwrap();
+    for comment in text.lines().map_while(|line| line.strip_prefix('#')) {
+        let named = comment
+            .strip_prefix(' ')
+            .filter(|text| !text.starts_with(' '))
+            .and_then(|text| text.split_once(": "));
+        match (named, fields.last_mut()) {
+            (Some((name, text)), _) => fields.push((name.to_owned(), text.trim().to_owned())),
+            (None, Some((_, text))) if comment.starts_with("  ") => {
+                text.push(' ');
+                text.push_str(comment.trim());
+            }
+            _ => {
+                panic!("{}: `#{comment}` is neither a field of the head nor the rest of one", path.display())
+            }
+        }
+    }
+    fields
 }
 
 /// Without the `Received` field, and with `NOW` for a date that was added: both differ from run to run.
 fn without_trace(content: &[u8]) -> Vec<u8> {
-    let text = content.splitn(4, |b| *b == b'\n').nth(3).expect("three lines of Received");
+    let folded = memchr::memmem::find_iter(content, b"\r\n").find(|end| content.get(end + 2) != Some(&b'\t'));
+    let text = &content[folded.expect("a Received field") + 2..];
     let added = |line: &[u8]| line.starts_with(b"Date: ") && line.ends_with(b" +0000\r\n");
     let lines = text.split_inclusive(|b| *b == b'\n');
     lines.map(|line| if added(line) { b"Date: NOW\r\n" } else { line }).collect::<Vec<_>>().concat()
@@ -290,7 +437,14 @@ fn without_trace(content: &[u8]) -> Vec<u8> {
 
 /// Plays a script in pieces of so many octets. `Err` is what was not as the script has it.
 async fn play(script: &Script, piece: usize) -> Result<(), String> {
-    let (client, queue, session) = start_with(script.limits.clone(), 64 * 1024, &CancellationToken::new());
+    let (client, queue, session) =
+        start_with(&script.scene, script.limits.clone(), 64 * 1024, &CancellationToken::new());
+    let client = match script.scene.settings.tls {
+        ListenerTls::Implicit(_) if script.scene.handshake => {
+            Either::Right(CERTIFICATE.connect(client).await.expect("a handshake"))
+        }
+        _ => Either::Left(client),
+    };
     let (mut from_server, mut to_server) = tokio::io::split(client);
     let sent = script.sent.clone();
     let closed = script.closed;
@@ -344,15 +498,19 @@ fn same(what: &str, got: &[String], wanted: &[String]) -> Result<(), String> {
     if got == wanted { Ok(()) } else { Err(format!("{what}\n  {got:?}\nnot\n  {wanted:?}")) }
 }
 
-#[tokio::test(start_paused = true)]
-async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
+fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "txt"));
     paths.sort();
     assert!(!paths.is_empty());
+    paths
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
     let mut failures = Vec::new();
-    for path in paths {
+    for path in scripts() {
         let script = read(&path);
         for piece in [usize::MAX, 1] {
             if let Err(failure) = play(&script, piece).await {
@@ -364,29 +522,37 @@ async fn every_dialogue_reads_the_same_in_one_write_and_octet_by_octet() {
 }
 
 #[test]
-fn every_dialogue_says_who_does_it_and_has_its_row_in_the_table() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let table = std::fs::read_to_string(root.join("docs/smtp.md")).unwrap();
-    let mut rows: Vec<&str> = table
-        .lines()
-        .filter_map(|row| row.split(" | ").nth(1)?.strip_prefix('`')?.strip_suffix('`'))
-        .collect();
-    let mut scripts = Vec::new();
-    for entry in std::fs::read_dir(root.join("tests/dialogues")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("# "), "{}", path.display());
-        scripts.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+fn every_dialogue_says_what_it_is_about() {
+    const MUST: [&str; 5] = ["what", "kind", "who", "rfc", "why"];
+    const MAY: [(&str, Option<&[&str]>); 4] = [
+        ("kind", Some(&["ordinary", "tolerance", "limit", "attack"])),
+        ("sent", Some(&["in steps", "at once"])),
+        ("apart", None),
+        ("listener", None),
+    ];
+    for path in scripts() {
+        let (name, head) = (path.display(), read(&path).head);
+        let mut names: Vec<&str> = head.iter().map(|(name, _)| name.as_str()).collect();
+        for must in MUST {
+            assert!(names.contains(&must), "{name}: the head has no `{must}`");
+        }
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{name}: a field is there twice");
+        for (field, text) in &head {
+            assert!(!text.is_empty(), "{name}: `{field}` says nothing");
+            match MAY.iter().find(|(may, _)| may == field) {
+                Some((_, Some(words))) => assert!(words.contains(&text.as_str()), "{name}: {field}: {text}"),
+                Some((_, None)) => {}
+                None => assert!(MUST.contains(&field.as_str()), "{name}: `{field}` is no field"),
+            }
+        }
     }
-    rows.sort_unstable();
-    scripts.sort_unstable();
-    assert_eq!(rows, scripts);
 }
 
 const START: &[u8] = b"EHLO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nDATA\r\n";
 
 /// Reads until a line with `text` has come.
-async fn expect(client: &mut tokio::io::DuplexStream, text: &str) -> String {
+async fn expect(client: &mut (impl AsyncRead + Unpin), text: &str) -> String {
     let mut got = Vec::new();
     let has_come = |got: &[u8]| {
         let got = String::from_utf8_lossy(got);
@@ -511,7 +677,7 @@ async fn a_slow_line_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_reads_its_replies_is_given_up() {
-    let (client, _, session) = start_with(limits(), 4096, &CancellationToken::new());
+    let (client, _, session) = start_with(&Scene::default(), limits(), 4096, &CancellationToken::new());
     let (_from_server, mut to_server) = tokio::io::split(client);
     let before = tokio::time::Instant::now();
     tokio::spawn(async move { while to_server.write_all(b"VRFY someone\r\n").await.is_ok() {} });
@@ -528,6 +694,145 @@ async fn refusals_come_slowly_past_the_tenth() {
     }
     expect(&mut client, "421 4.7.0 ").await;
     assert_eq!(before.elapsed().as_secs(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_has_one_deadline_however_slowly_it_comes() {
+    for (mode, hello) in [
+        ("implicit", &b"\x16\x03\x01\x02\x00"[..]),
+        ("starttls", b"STARTTLS\r\n\x16\x03\x01"),
+        ("implicit", b""),
+    ] {
+        let mut scene = Scene::default();
+        scene.set(&format!("tls={mode} client=192.0.2.7"));
+        let (mut client, _, session) = start_in(&scene, &CancellationToken::new());
+        let before = tokio::time::Instant::now();
+        client.write_all(hello).await.unwrap();
+        let dribble = async {
+            while client.write_all(b"\x01").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(7)).await;
+            }
+        };
+        if hello.is_empty() {
+            session.await.unwrap();
+        } else {
+            let (ended, ()) = tokio::join!(session, dribble);
+            ended.unwrap();
+        }
+        let after = before.elapsed();
+        assert!((29..40).contains(&after.as_secs()), "{mode}: {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_said_in_the_clear_is_known_under_tls() {
+    let mut scene = Scene::default();
+    scene.set("tls=starttls client=192.0.2.7");
+    let (mut client, queue, session) = start_in(&scene, &CancellationToken::new());
+    let clear = b"EHLO in-the-clear\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nSTARTTLS\r\n";
+    client.write_all(clear).await.unwrap();
+    expect(&mut client, "220 2.0.0 ").await;
+    let mut client = CERTIFICATE.connect(client).await.unwrap();
+    client.write_all(b"RCPT TO:<b@x>\r\nDATA\r\nSTARTTLS\r\n").await.unwrap();
+    let text = expect(&mut client, "TLS is active").await;
+    assert!(text.starts_with("503 5.5.1 Need MAIL first\r\n503 5.5.1 Need MAIL first\r\n503 "), "{text}");
+    client.write_all(b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@x>\r\nDATA\r\n.\r\nQUIT\r\n").await.unwrap();
+    let text = expect(&mut client, "221 ").await;
+    assert!(!text.contains("220 "), "no second greeting: {text}");
+    drop(client);
+    session.await.unwrap();
+    let trace = String::from_utf8(queue.lock().unwrap()[0].octets.clone()).unwrap();
+    let wanted = "Received: from unknown ([192.0.2.7])\r\n\t(using TLSv1.3 with cipher TLS_";
+    assert!(trace.starts_with(wanted), "{trace}");
+    assert!(!trace.contains("in-the-clear"), "{trace}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_login_is_answered_later_each_time_and_the_right_one_at_once() {
+    let mut scene = Scene::default();
+    scene.set("authentication=required");
+    let (mut client, _, session) = start_in(&scene, &CancellationToken::new());
+    expect(&mut client, "220 ").await;
+    let mut waits = Vec::new();
+    for line in [
+        &b"AUTH PLAIN AHByaW50ZXIAaW4\r\n"[..],
+        b"AUTH PLAIN AG5vYm9keQBpbms=\r\n",
+        b"AUTH PLAIN AABpbms\r\n",
+    ] {
+        let made = tokio::time::Instant::now();
+        client.write_all(line).await.unwrap();
+        expect(&mut client, "535 5.7.8 ").await;
+        waits.push(made.elapsed().as_secs());
+    }
+    assert_eq!(waits, [1, 2, 4]);
+    for wait in [8, 8] {
+        let made = tokio::time::Instant::now();
+        client.write_all(b"AUTH LOGIN\r\ncHJpbnRlcg==\r\ndG9uZXI=\r\n").await.unwrap();
+        expect(&mut client, "535 5.7.8 ").await;
+        assert_eq!(made.elapsed().as_secs(), wait);
+    }
+    let made = tokio::time::Instant::now();
+    client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW5r\r\n").await.unwrap();
+    expect(&mut client, "235 2.7.0 ").await;
+    assert!(made.elapsed() < Duration::from_secs(1));
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_wrong_logins_end_a_session_of_whatever_kind_they_are() {
+    let wrong = ["AHByaW50ZXIAaW4", "AG5vYm9keQBpbms=", "c2Nhbm5lcgBwcmludGVyAGluaw=="];
+    let mut scene = Scene::default();
+    scene.set("authentication=optional");
+    let (mut client, _, session) = start_in(&scene, &CancellationToken::new());
+    for line in wrong.iter().cycle().take(9) {
+        client.write_all(format!("AUTH PLAIN {line}\r\n").as_bytes()).await.unwrap();
+        expect(&mut client, "535 5.7.8 ").await;
+    }
+    client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW4\r\n").await.unwrap();
+    expect(&mut client, "421 4.7.0 ").await;
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_a_wrong_login() {
+    let mut scene = Scene::default();
+    scene.set("authentication=required");
+    let shutdown = CancellationToken::new();
+    let (mut client, _, session) = start_in(&scene, &shutdown);
+    client.write_all(b"AUTH PLAIN AHByaW50ZXIAaW4\r\n").await.unwrap();
+    expect(&mut client, "220 ").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    shutdown.cancel();
+    let text = expect(&mut client, "421 4.3.2 ").await;
+    assert!(!text.contains("535"), "{text}");
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_logged_in_is_told_in_the_trace_field_and_who_was_let_through_is_not() {
+    for (settings, wanted) in [
+        ("tls=implicit authentication=required client=192.0.2.7", " with ESMTPSA id "),
+        ("authentication=optional", " with ESMTPA id "),
+        ("authentication=ignore client=192.0.2.7", " with ESMTP id "),
+    ] {
+        let mut scene = Scene::default();
+        scene.set(settings);
+        let (client, queue, session) = start_in(&scene, &CancellationToken::new());
+        let mut client = match scene.settings.tls {
+            ListenerTls::Implicit(_) => Either::Right(CERTIFICATE.connect(client).await.unwrap()),
+            _ => Either::Left(client),
+        };
+        let words = [b"EHLO a\r\nAUTH PLAIN AHByaW50ZXIAaW5r\r\n", START, b".\r\nQUIT\r\n"].concat();
+        client.write_all(&words).await.unwrap();
+        expect(&mut client, "221 ").await;
+        drop(client);
+        session.await.unwrap();
+        let trace = String::from_utf8(queue.lock().unwrap()[0].octets.clone()).unwrap();
+        assert!(trace.contains(wanted), "{settings}: {trace}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -559,6 +864,6 @@ async fn a_shutdown_closes_idle_sessions_and_lets_content_come_to_its_end() {
 fn an_idle_session_is_small() {
     let gate = Arc::new(FakeGate { queue: Queue::default(), limits: limits() });
     let (_client, server) = tokio::io::duplex(64);
-    let session = serve(server, gate, peer(), CancellationToken::new());
+    let session = serve(server, gate, Scene::default().peer(), CancellationToken::new());
     assert!(std::mem::size_of_val(&session) <= 2560, "{}", std::mem::size_of_val(&session));
 }

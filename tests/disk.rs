@@ -29,7 +29,7 @@ use support::{
 };
 use waxseal::{
     mail::QueueId,
-    queue::{CommitError, Footing, Queue, VerifyError, journal, record::Record, verify_stopped},
+    queue::{CommitError, Footing, InspectError, Queue, journal, record::Record, verify_stopped},
     sandbox::SandboxOptions,
 };
 
@@ -530,7 +530,7 @@ async fn verifying_a_queue_at_work_raises_no_alarm() {
         let queue = queue.clone();
         match tokio::task::spawn_blocking(move || queue.verify()).await.unwrap() {
             Ok(report) => assert!(report.is_sound(), "{report:#?}"),
-            Err(VerifyError::Changed) => changed += 1,
+            Err(InspectError::Changed) => changed += 1,
             Err(error) => panic!("{error}"),
         }
         verified += 1;

@@ -6,7 +6,11 @@ mod support;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use support::{
     House, Provider,
     client::{Client, message, submit},
@@ -232,9 +236,71 @@ fn a_client_from_outside_clients_is_told_554_and_closed() {
 fn the_command_line_says_plainly_when_the_daemon_is_down() {
     let house = House::new();
     house.configure("");
-    for command in [&["status"][..], &["queue", "list"], &["account", "list"], &["reload"]] {
+    for command in [&["status"][..], &["queue", "retry", "--all"], &["account", "list"], &["reload"]] {
         let ran = house.cli(command);
         assert_eq!(ran.code, 69, "{ran:?}");
         assert!(ran.stderr.contains("is it running?"), "{ran:?}");
     }
+}
+
+/// Every file below a directory, with its octets.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            all.insert(path.clone(), std::fs::read(path).unwrap());
+        }
+    }
+    all
+}
+
+#[test]
+fn the_queue_of_a_stopped_daemon_can_be_looked_at_and_is_not_touched() {
+    let provider = provider();
+    let house = House::beside(&provider);
+    house.configure(&house.oauth(&provider, "support", "example.com"));
+    let never_started = house.cli(&["queue", "list"]);
+    assert!(never_started.code == 69 && never_started.stderr.contains("not running"), "{never_started:?}");
+    let mut daemon = house.serve();
+    for subject in ["one", "two", "three"] {
+        submit(house.smtp, SENDER, &message(subject)).unwrap();
+    }
+    let ids: Vec<String> = {
+        let listed = house.json(&["queue", "list"]);
+        listed.as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect()
+    };
+    house.cli(&["queue", "hold", &ids[1]]).ok();
+    house.cli(&["queue", "remove", &ids[2]]).ok();
+    let live = house.json(&["queue", "list"]);
+    daemon.kill();
+
+    let queue = house.state().join("queue");
+    let before = files(&queue);
+    let list = house.cli(&["queue", "list", "--json"]);
+    assert!(list.code == 0 && list.stderr.contains("not running"), "{list:?}");
+    let stopped: Value = serde_json::from_str(&list.stdout).unwrap();
+    assert_eq!(stopped.as_array().unwrap().len(), 2);
+    for (live, stopped) in live.as_array().unwrap().iter().zip(stopped.as_array().unwrap()) {
+        for key in ["id", "account", "from", "to", "size", "received_at", "attempts"] {
+            assert_eq!(live[key], stopped[key], "{key}");
+        }
+    }
+    // What stops the account is the daemon's knowledge; what an operator holds is on the disk.
+    assert_eq!((&stopped[0]["state"], &stopped[1]["state"]), (&"queued".into(), &"held".into()));
+    assert_eq!(house.json(&["queue", "show", &ids[1]]), stopped[1]);
+    assert_eq!(house.json(&["queue", "list", "--account", "other"]), Value::Array(Vec::new()));
+    assert_eq!(house.json(&["queue", "list", "--most", "1"]).as_array().unwrap().len(), 1);
+    for (arguments, code) in [(["show", &ids[2]], 1), (["show", "nonsense"], 1), (["release", &ids[1]], 69)] {
+        let ran = house.cli(&["queue", arguments[0], arguments[1]]);
+        assert_eq!(ran.code, code, "{ran:?}");
+    }
+    assert_eq!(files(&queue), before);
+
+    let _daemon = house.serve();
+    house.authorize("support");
+    provider.arrivals(1);
+    assert_eq!(house.json(&["queue", "list"])[0]["id"], ids[1].as_str());
 }

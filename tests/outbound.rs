@@ -192,13 +192,13 @@ async fn large_content_streams_from_its_file() {
     let path = bench.directory.path().join("content");
     std::fs::write(&path, &octets).unwrap();
     let mut attempt = message(b"");
-    attempt.content = ContentSource::File { path: path.clone(), octets: octets.len() as u64 };
+    attempt.content = ContentSource::File { path: path.clone(), octets: octets.len() as u64 }.into();
     let upstream = bench.upstream();
     assert!(delivered(&upstream.deliver(&attempt).await));
     assert!(bench.sandbox.received()[0].octets == octets);
 
     // A file cut short never gets its final dot.
-    attempt.content = ContentSource::File { path, octets: octets.len() as u64 + 1 };
+    attempt.content = ContentSource::File { path, octets: octets.len() as u64 + 1 }.into();
     let outcome = upstream.deliver(&attempt).await;
     assert!(matches!(&outcome.dispositions[..], [Disposition::Deferred(t)] if !t.in_doubt), "{outcome:?}");
     assert_eq!(bench.sandbox.received().len(), 1);

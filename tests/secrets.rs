@@ -15,7 +15,7 @@ use std::{
 };
 use support::{
     House, Provider, Ran,
-    client::{message, submit},
+    client::{Client, message, submit},
 };
 use waxseal::sandbox::{Fault, Point, SandboxOptions};
 
@@ -24,8 +24,14 @@ const WRONG_PASSWORD: &str = "canary-of-a-wrong-password-Yb3";
 const CLIENT_SECRET: &str = "canary-of-the-client-secret-Zq9";
 const WRONG_SECRET: &str = "canary-of-a-wrong-client-secret-Kp2";
 const DEAD_GRANT: &str = "canary-of-a-dead-refresh-token-Jt5";
+const LOCAL_PASSWORD: &str = "canary-of-a-local-password-Rd4";
+const WRONG_LOCAL_PASSWORD: &str = "canary-of-a-wrong-local-password-Ts6";
+const ASTRAY: &str = "canary-typed-as-the-user-name-Uv1";
 const BODY: &str = "canary-in-the-body-Lm4";
 const SUBJECT: &str = "canary-in-the-subject-Vn8";
+
+/// What the listener has besides its address.
+const AUTHENTICATION: &str = "authentication = \"optional\"\n";
 
 /// Where a secret shows, in whatever form: as it is, or within base64 of something that contains it.
 struct Canary {
@@ -98,8 +104,29 @@ fn configuration(house: &House, provider: &Provider, spy: &Spy, first_grant: &st
         oauth("dead") + &format!("refresh_token = \"{DEAD_GRANT}\"\n"),
         oauth("stranger").replace(CLIENT_SECRET, WRONG_SECRET)
             + &format!("refresh_token = \"{first_grant}\"\n"),
+        format!("[user.printer]\npassword = \"{LOCAL_PASSWORD}\"\n"),
     ]
     .join("\n")
+}
+
+/// Logins at the listener in all their forms: right ones, wrong ones, and what was typed in the wrong place.
+fn log_in(house: &House) {
+    let code = |text: &str| STANDARD_NO_PAD.encode(text);
+    let mut client = Client::connect(house.smtp).unwrap();
+    client.hello().unwrap();
+    let mut say = |line: String, wanted: &str| {
+        let reply = client.command(&line).unwrap();
+        assert!(reply.starts_with(wanted), "{reply}");
+    };
+    say(format!("AUTH PLAIN {}", code(&format!("\0printer\0{WRONG_LOCAL_PASSWORD}"))), "535 ");
+    say("AUTH LOGIN".into(), "334");
+    say(code(ASTRAY), "334");
+    say(code(LOCAL_PASSWORD), "535 ");
+    say(format!("AUTH PLAIN {LOCAL_PASSWORD}!"), "501 ");
+    say(format!("AUTH NTLM {}", code(LOCAL_PASSWORD)), "504 ");
+    say(format!("AUTH PLAIN {} {}", code(LOCAL_PASSWORD), code(LOCAL_PASSWORD)), "501 ");
+    say("AUTH PLAIN".into(), "334");
+    say(code(&format!("\0printer\0{LOCAL_PASSWORD}")), "235 ");
 }
 
 #[test]
@@ -128,7 +155,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     let house = House::beside(&provider);
     let first_grant = provider.grants().issue_refresh_token();
     let rest = configuration(&house, &provider, &spy, &first_grant);
-    house.configure_with("trace", "", &rest);
+    house.configure_with("trace", AUTHENTICATION, &rest);
     let mut shown = Shown::default();
     // The Message-ID is shown, by `trace`; the subject nowhere.
     let content = String::from_utf8(message("named")).unwrap() + BODY + "\r\n";
@@ -141,6 +168,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     for account in ["plain", "login", "wrong", "moved", "dead", "stranger", "person"] {
         mail(account);
     }
+    log_in(&house);
     // The page's address is for the person alone; what comes after it is checked with the rest.
     let printed = house.authorize("person");
     let consent = printed.lines().find(|line| line.trim().starts_with("http")).unwrap().to_owned();
@@ -182,7 +210,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
         shown.command(&house, command);
     }
     // A mistake beside a secret is shown without it.
-    house.configure_with("trace", "", &rest.replace("password =", "pasword ="));
+    house.configure_with("trace", AUTHENTICATION, &rest.replace("password =", "pasword ="));
     assert_eq!(shown.command(&house, &["reload"]).code, 78);
     assert_eq!(shown.command(&house, &["check"]).code, 78);
     daemon.signal(Signal::TERM);
@@ -202,6 +230,8 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
         "refused the access token",
         "token refreshed",
         "account authorized",
+        "login failed",
+        "logged in",
     ] {
         assert!(log.contains(mark), "{mark} is not in the log:\n{log}");
     }
@@ -212,10 +242,19 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     assert!(tokens.len() >= 8 && tokens.contains(&first_grant), "{}", tokens.len());
     let exchange = spy.values(&["code", "code_verifier"]);
     assert!(exchange.len() >= 2, "{exchange:?}");
-    let mut secrets: Vec<_> = [PASSWORD, WRONG_PASSWORD, CLIENT_SECRET, WRONG_SECRET, DEAD_GRANT]
-        .iter()
-        .map(|secret| Canary::new(secret, secret.as_bytes()))
-        .collect();
+    let mut secrets: Vec<_> = [
+        PASSWORD,
+        WRONG_PASSWORD,
+        CLIENT_SECRET,
+        WRONG_SECRET,
+        DEAD_GRANT,
+        LOCAL_PASSWORD,
+        WRONG_LOCAL_PASSWORD,
+        ASTRAY,
+    ]
+    .iter()
+    .map(|secret| Canary::new(secret, secret.as_bytes()))
+    .collect();
     secrets.extend(tokens.iter().map(|token| Canary::new(&format!("token {token}"), token.as_bytes())));
     secrets.extend(
         exchange.iter().map(|code| Canary::new(&format!("code or verifier {code}"), code.as_bytes())),

@@ -4,10 +4,12 @@ mod control;
 mod http;
 pub mod protocol;
 mod service;
+mod stopped;
 pub mod trace;
-pub mod verify;
+mod verify;
 mod views;
 
 pub use control::{ControlError, serve_control};
 pub use http::serve_http;
 pub use service::{Health, Reload, Service, UpstreamOf};
+pub use stopped::answer_stopped;

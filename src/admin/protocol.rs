@@ -296,6 +296,21 @@ pub struct FindingView {
     pub meaning: String,
 }
 
+/// A listener.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListenerView {
+    /// Its address.
+    pub address: String,
+    /// `none`, `starttls`, `required` or `implicit`.
+    pub tls: String,
+    /// `none`, `optional`, `required` or `ignore`.
+    pub authentication: String,
+    /// The application that its mail belongs to.
+    pub application: Option<String>,
+    /// The same in words.
+    pub words: String,
+}
+
 /// One screen.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusView {
@@ -307,6 +322,12 @@ pub struct StatusView {
     pub started_at: String,
     /// The listeners' addresses.
     pub listeners: Vec<String>,
+    /// What holds on each of them, in the same order.
+    #[serde(default)]
+    pub listener_settings: Vec<ListenerView>,
+    /// Local users.
+    #[serde(default)]
+    pub users: usize,
     /// Accounts by state.
     pub accounts: Vec<AccountView>,
     /// Messages in the queue by state.

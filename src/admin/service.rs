@@ -1,16 +1,17 @@
 //! What can be asked of the daemon, whoever asks: the control socket today, the console after it.
 
 use super::{
-    protocol::{Answer, Consent, QueueChange, Request, StatusView},
+    protocol::{Answer, Consent, ListenerView, QueueChange, Request, StatusView},
     views::message,
 };
 use crate::{
     account::{Account, AccountId, Login},
-    config::{LiveConfig, Snapshot},
+    config::{ListenerSettings, LiveConfig, Snapshot},
     mail::{QueueId, Timestamp},
     oauth::{Callback, Tokens},
     outbound::Upstream,
     queue::{OperatorError, Queue, entry::Received},
+    spool::Spool,
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,7 +28,7 @@ use url::Url;
 
 /// Exit codes of sysexits.h and the contract.
 pub(super) const FAILED: u8 = 1;
-const UNAVAILABLE: u8 = 69;
+pub(super) const UNAVAILABLE: u8 = 69;
 pub(super) const TEMPORARY: u8 = 75;
 const CONFIGURATION: u8 = 78;
 
@@ -306,6 +307,16 @@ impl Service {
         if kept_back > 0 {
             warnings.push(format!("{kept_back} failed messages wait to be told of in a digest: their senders have been told of ten others within the hour"));
         }
+        let spool = Spool::new(&snapshot.config.spool);
+        let aside = spool.count_aside();
+        if aside > 0 {
+            let place = spool.aside_directory();
+            warnings.push(format!(
+                "{aside} spooled messages could not be taken and are in {}: the log says why; move them to {} to try again",
+                place.display(),
+                spool.drop_directory().display()
+            ));
+        }
         for lane in self.queue.lanes() {
             if let Some(learned) = lane.learned {
                 warnings.push(format!(
@@ -319,6 +330,8 @@ impl Service {
             pid: std::process::id(),
             started_at: Timestamp::new(self.started_at).to_string(),
             listeners: snapshot.config.listeners.iter().map(|l| l.address.to_string()).collect(),
+            listener_settings: snapshot.config.listeners.iter().map(|l| listener_view(l)).collect(),
+            users: snapshot.config.users.all().len(),
             accounts,
             queue: self.queue.counts().into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),
             queue_bytes: self.queue.octets(),
@@ -350,6 +363,16 @@ impl Service {
             Ok(account) => done(self.view(&account)),
             Err(answer) => answer,
         }
+    }
+}
+
+fn listener_view(listener: &ListenerSettings) -> ListenerView {
+    ListenerView {
+        address: listener.address.to_string(),
+        tls: listener.tls.word().to_owned(),
+        authentication: listener.authentication.word().to_owned(),
+        application: listener.application.as_ref().map(ToString::to_string),
+        words: listener.in_words(),
     }
 }
 

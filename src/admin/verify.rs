@@ -1,37 +1,27 @@
-//! Whether the queue is sound, asked of a running daemon or of the files of one that is stopped.
+//! Whether the queue is sound.
 
 use super::{
     protocol::{Answer, FindingView, VerifyView},
     service::{FAILED, Service, TEMPORARY, done, failed},
 };
-pub use crate::queue::VerifyError;
 use crate::queue::{
-    self,
+    InspectError,
     verify::{Finding, Report},
 };
-use std::path::Path;
-
-/// Reads the queue of a daemon that is stopped, in its state directory. Writes nothing. Blocks on the disk.
-///
-/// # Errors
-/// Where it cannot be read, or a daemon has started meanwhile.
-pub fn verify_stopped(state_dir: &Path) -> Result<VerifyView, VerifyError> {
-    queue::verify_stopped(&state_dir.join("queue")).map(|report| verify_view(&report))
-}
 
 impl Service {
     pub(super) async fn verify(&self) -> Answer {
         let queue = self.queue.clone();
         match tokio::task::spawn_blocking(move || queue.verify()).await {
             Ok(Ok(report)) => done(verify_view(&report)),
-            Ok(Err(error @ VerifyError::Changed)) => failed(TEMPORARY, error.to_string()),
+            Ok(Err(error @ InspectError::Changed)) => failed(TEMPORARY, error.to_string()),
             Ok(Err(error)) => failed(FAILED, error.to_string()),
             Err(error) => failed(FAILED, error.to_string()),
         }
     }
 }
 
-fn verify_view(report: &Report) -> VerifyView {
+pub(super) fn verify_view(report: &Report) -> VerifyView {
     let totals = &report.totals;
     VerifyView {
         sound: report.is_sound(),

@@ -1,13 +1,13 @@
 //! What sessions see of the rest: the configuration in force and the queue.
 
 use crate::{
-    account::{AccountId, ApplicationId},
-    config::{Limits, LiveConfig},
-    inbound::{Budget, Gate},
+    account::{AccountId, ApplicationId, Users},
+    config::{Limits, ListenerSettings, LiveConfig},
+    inbound::{Budget, Client, Gate},
     mail::{EnhancedCode, Reply, ReversePath},
     queue::{Intake, Queue},
 };
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 /// Sends mail to the queue.
 pub(super) struct QueueGate {
@@ -33,12 +33,22 @@ impl Gate for QueueGate {
         self.live.get().config.limits.clone()
     }
 
-    fn application(&self, listener: usize, client: IpAddr) -> Option<ApplicationId> {
-        self.live.get().application(listener, client).cloned()
+    fn listener(&self, index: usize) -> Option<Arc<ListenerSettings>> {
+        self.live.get().config.listeners.get(index).cloned()
+    }
+
+    fn users(&self) -> Arc<Users> {
+        self.live.get().config.users.clone()
+    }
+
+    fn application(&self, listener: usize, client: Client, user: Option<&str>) -> Option<ApplicationId> {
+        self.live.get().application(listener, client.address(), user).cloned()
     }
 
     fn route(&self, application: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, Reply> {
-        let routed = self.live.get().route(application, sender);
+        let snapshot = self.live.get();
+        let routed =
+            snapshot.may_send(application, sender).and_then(|()| snapshot.route(application, sender));
         routed.map_err(|sentence| Reply::new(550, EnhancedCode(5, 7, 1), sentence))
     }
 

@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use clap::{Args, Parser, Subcommand};
-use std::{net::IpAddr, path::PathBuf};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 /// SMTP relay proxy: takes plain local mail, and sends it over TLS through the account that its sender's domain maps
 /// to, with OAuth 2.0 or a password.
@@ -39,6 +39,9 @@ pub enum Command {
         /// The listener's address, as configured
         #[arg(long, value_name = "ADDR")]
         listener: Option<String>,
+        /// The local user who has logged in
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -75,6 +78,13 @@ pub enum Command {
     },
     /// Make the daemon re-read its configuration, and say what came of it
     Reload,
+    /// sendmail(8): a message on standard input. Also when invoked as sendmail, mailq or newaliases
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Sendmail {
+        /// As of sendmail(8); `waxseal sendmail --help` lists them
+        #[arg(value_name = "OPTION|RECIPIENT", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
 }
 
 /// `waxseal demo`.

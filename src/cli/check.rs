@@ -4,9 +4,11 @@ use super::output::complain_of_config;
 use crate::{
     account::{Account, Delivery, Login, Mechanism, SecurityMode},
     config::{
-        AlertSettings, Bounce, Loaded, QueueSettings, load_explained, process_env, show_duration, show_size,
+        AlertSettings, Bounce, ListenAddress, ListenerSettings, Loaded, QueueSettings, load_explained,
+        process_env, show_duration, show_size,
     },
 };
+use ipnet::IpNet;
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -37,8 +39,10 @@ pub fn report(loaded: &Loaded) -> String {
     let _ = writeln!(out, "state_dir  {}", config.state_dir.display());
     out.push_str("\nlisteners\n");
     for listener in &config.listeners {
-        let clients = list(&listener.clients);
-        let _ = write!(out, "  {}  no TLS, no AUTH, clients {clients}", listener.address);
+        let _ = write!(out, "  {}  {}, clients {}", listener.address, listener.in_words(), clients(listener));
+        if let Some(tls) = listener.tls.server() {
+            let _ = write!(out, ", certificate {}", tls.certificate().display());
+        }
         let _ = match &listener.application {
             Some(id) => writeln!(out, ", application {id}"),
             None => writeln!(out),
@@ -48,11 +52,24 @@ pub fn report(loaded: &Loaded) -> String {
         out.push_str("\napplications\n");
         for application in &config.applications {
             let clients = if application.clients.is_empty() {
-                "by listener".to_owned()
+                "by listener or user".to_owned()
             } else {
                 format!("clients {}", list(&application.clients))
             };
-            let _ = writeln!(out, "  {}  {clients}", application.id);
+            let senders = application.allowed_senders.as_ref();
+            let senders = senders.map_or_else(String::new, |allowed| format!(", senders {}", list(allowed)));
+            let _ = writeln!(out, "  {}  {clients}{senders}", application.id);
+        }
+    }
+    if !config.users.all().is_empty() {
+        out.push_str("\nusers\n");
+        for user in config.users.all() {
+            let name =
+                if user.username == *user.id { String::new() } else { format!(" ({})", user.username) };
+            let origin = loaded.password_origins.get(&*user.id).map_or("", String::as_str);
+            let application =
+                user.application.as_ref().map_or_else(String::new, |id| format!(", application {id}"));
+            let _ = writeln!(out, "  {}{name}  password: {origin}{application}", user.id);
         }
     }
     out.push_str("\naccounts\n");
@@ -75,6 +92,7 @@ pub fn report(loaded: &Loaded) -> String {
         show_size(queue.max_size),
         show_size(queue.min_free)
     );
+    let _ = writeln!(out, "spool      {}", config.spool.display());
     let _ = writeln!(out, "bounces    {}", bounces(queue));
     let _ = writeln!(out, "history    keep {}", show_duration(config.history.keep));
     let _ = writeln!(out, "alerts     {}", alerts(&config.alert));
@@ -90,6 +108,21 @@ pub fn report(loaded: &Loaded) -> String {
     }
     out.push_str("\nThe configuration is valid.\n");
     out
+}
+
+/// Who may submit, in words.
+fn clients(listener: &ListenerSettings) -> String {
+    match &listener.address {
+        ListenAddress::Unix(_) => "users of this host".into(),
+        _ => list(networks(listener)),
+    }
+}
+
+fn networks(listener: &ListenerSettings) -> &[IpNet] {
+    match &listener.address {
+        ListenAddress::Unix(_) => &[],
+        _ => listener.clients(),
+    }
 }
 
 fn bounces(queue: &QueueSettings) -> String {
@@ -253,16 +286,47 @@ pub fn report_json(loaded: &Loaded) -> String {
         .map(|listener| {
             serde_json::json!({
                 "address": listener.address.to_string(),
-                "clients": strings(listener.clients.iter().map(ToString::to_string).collect()),
+                "clients": strings(networks(listener).iter().map(ToString::to_string).collect()),
                 "application": listener.application.as_ref().map(|id| id.as_str()),
+                "tls": listener.tls.word(),
+                "certificate": listener.tls.server().map(|tls| tls.certificate()),
+                "authentication": listener.authentication.word(),
+            })
+        })
+        .collect();
+    let applications: Vec<_> = config
+        .applications
+        .iter()
+        .map(|application| {
+            let senders = application.allowed_senders.as_ref();
+            serde_json::json!({
+                "id": application.id.as_str(),
+                "clients": strings(application.clients.iter().map(ToString::to_string).collect()),
+                "allowed_senders": senders.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            })
+        })
+        .collect();
+    let users: Vec<_> = config
+        .users
+        .all()
+        .iter()
+        .map(|user| {
+            serde_json::json!({
+                "id": &*user.id,
+                "username": user.username,
+                "password": loaded.password_origins.get(&*user.id),
+                "application": user.application.as_ref().map(|id| id.as_str()),
             })
         })
         .collect();
     let report = serde_json::json!({
         "hostname": config.hostname,
         "state_dir": config.state_dir,
+        "spool": config.spool,
         "files": loaded.files,
         "listeners": listeners,
+        "applications": applications,
+        "users": users,
         "accounts": accounts,
         "warnings": config.warnings,
     });

@@ -15,7 +15,7 @@ use std::{
 /// `EX_UNAVAILABLE` of sysexits.h: the daemon is down.
 pub(super) const EX_UNAVAILABLE: u8 = 69;
 /// The daemon's socket in its state directory.
-const SOCKET: &str = "control.sock";
+pub(super) const SOCKET: &str = "control.sock";
 
 /// Asks the daemon that this configuration belongs to; `progress` takes what comes before the last answer.
 ///
@@ -73,7 +73,11 @@ fn down(path: &Path, error: &io::Error) -> ExitCode {
     ExitCode::from(EX_UNAVAILABLE)
 }
 
-fn converse(
+/// Asks over a connection that is there.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn converse(
     mut stream: UnixStream,
     path: &Path,
     request: &Request,

@@ -8,6 +8,7 @@ mod demo;
 mod output;
 mod queue;
 pub mod route;
+mod sendmail;
 mod serve;
 mod status;
 mod trace;
@@ -16,7 +17,17 @@ mod verify;
 pub use arguments::Arguments;
 
 use arguments::Command;
-use std::process::ExitCode;
+use clap::Parser as _;
+use std::{ffi::OsString, process::ExitCode};
+
+/// Runs what a process was called with, its name first; the exit codes are the contract's, or sendmail(8)'s.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match sendmail::Call::recognize(&arguments) {
+        Some(call) => call.run(),
+        None => run(Arguments::parse_from(arguments)),
+    }
+}
 
 /// Runs a command; the exit codes are the contract's.
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -25,8 +36,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve => serve::serve(config),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Check { json } => check::check(config, json),
-        Command::Route { address, client, listener, json } => {
-            let query = route::RouteQuery { sender: &address, client, listener: listener.as_deref() };
+        Command::Route { address, client, listener, user, json } => {
+            let (listener, user) = (listener.as_deref(), user.as_deref());
+            let query = route::RouteQuery { sender: &address, client, listener, user };
             route::route(config, query, json)
         }
         Command::Account { command } => account::account(config, command),
@@ -34,5 +46,6 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Trace { query, limit, json } => trace::trace(config, &query, limit, json),
         Command::Status { json } => status::status(config, json),
         Command::Reload => status::reload(config),
+        Command::Sendmail { words } => sendmail::Call::new(arguments.config, words).run(),
     }
 }

@@ -1,22 +1,25 @@
-//! `waxseal queue`.
+//! `waxseal queue`. Looking is asked of the daemon, or of its files where it is stopped; changing takes the daemon.
 
 use super::{
     arguments::{QueueCommand, Which},
-    client::ask_once,
+    client::{ask_once, ask_or},
     output::{complain, say, say_json, say_table},
     verify,
 };
-use crate::admin::protocol::{MessageView, QueueChange, Request};
+use crate::admin::{
+    answer_stopped,
+    protocol::{Answer, MessageView, QueueChange, Request},
+};
 use std::{path::Path, process::ExitCode};
 
 pub(super) fn queue(config: Option<&Path>, command: QueueCommand) -> ExitCode {
     match command {
         QueueCommand::List { account, most, json } => {
-            let answer = ask_once(config, &Request::QueueList { account, most });
+            let answer = look(config, &Request::QueueList { account, most });
             answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { list(value) })
         }
         QueueCommand::Show { id, json } => {
-            let answer = ask_once(config, &Request::QueueShow { id });
+            let answer = look(config, &Request::QueueShow { id });
             answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { show(value) })
         }
         QueueCommand::Verify { json } => verify::verify(config, json),
@@ -24,6 +27,27 @@ pub(super) fn queue(config: Option<&Path>, command: QueueCommand) -> ExitCode {
         QueueCommand::Hold(which) => change(config, QueueChange::Hold, "held", which),
         QueueCommand::Release(which) => change(config, QueueChange::Release, "released", which),
         QueueCommand::Remove(which) => change(config, QueueChange::Remove, "removed", which),
+    }
+}
+
+/// Asks for something that changes nothing.
+///
+/// # Errors
+/// The exit code, after the reason has been printed.
+pub(super) fn look(config: Option<&Path>, request: &Request) -> Result<serde_json::Value, ExitCode> {
+    ask_or(config, request, |state_dir| from_files(state_dir, request))
+}
+
+fn from_files(state_dir: &Path, request: &Request) -> Result<serde_json::Value, ExitCode> {
+    match answer_stopped(state_dir, request) {
+        Answer::Done(value) | Answer::Progress(value) => {
+            complain("the daemon is not running: this is from its files");
+            Ok(value)
+        }
+        Answer::Failed { message, exit_code } => {
+            complain(&format!("the daemon is not running; by its files: {message}"));
+            Err(ExitCode::from(exit_code))
+        }
     }
 }
 

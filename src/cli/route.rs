@@ -2,7 +2,10 @@
 
 use super::output::complain_of_config;
 use crate::{
-    account::routing::{NoRoute, Route, Routes, Step},
+    account::{
+        User,
+        routing::{NoRoute, Route, Routes, Step},
+    },
     config::{Config, ListenAddress, ListenerSettings, application_of, load_from_process_env},
     mail::ReversePath,
 };
@@ -19,10 +22,12 @@ use std::{
 pub struct RouteQuery<'a> {
     /// The reverse-path without its brackets; empty, or `<>`, is the null one.
     pub sender: &'a str,
-    /// The client's address; 127.0.0.1 where absent.
+    /// The client's address; 127.0.0.1 where absent. A client at a Unix socket has none.
     pub client: Option<IpAddr>,
     /// The listener's address as configured; the first listener where absent.
     pub listener: Option<&'a str>,
+    /// The id of the local user who has logged in.
+    pub user: Option<&'a str>,
 }
 
 /// The answer, with the way to it.
@@ -34,6 +39,10 @@ pub struct RouteAnswer {
     pub listener: String,
     /// Whether the listener lets the client submit at all.
     pub admitted: bool,
+    /// Whom the application may not send as, where the sender is one of those: the text of the refusal.
+    pub refusal: Option<String>,
+    /// The user asked about.
+    pub user: Option<String>,
     /// The steps of the search.
     pub steps: Vec<Step>,
     /// The account, or why there is none.
@@ -51,7 +60,8 @@ pub fn route(path: Option<&Path>, query: RouteQuery<'_>, json: bool) -> ExitCode
         Ok(answer) => {
             let text = if json { render_json(&answer) } else { render(query.sender, &answer) };
             let _ = io::stdout().lock().write_all(text.as_bytes());
-            if answer.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let taken = answer.outcome.is_ok() && answer.refusal.is_none();
+            if taken { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(problem) => {
             let _ = writeln!(io::stderr().lock(), "{problem}");
@@ -68,29 +78,44 @@ pub fn answer(config: &Config, query: RouteQuery<'_>) -> Result<RouteAnswer, Str
     let text = query.sender.strip_prefix('<').and_then(|s| s.strip_suffix('>')).unwrap_or(query.sender);
     let sender = ReversePath::parse(text).map_err(|error| format!("`{text}` is no sender: {error}"))?;
     let listener = listener(config, query.listener)?;
-    let client = query.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let application = application_of(listener, &config.applications, client);
+    let client = match (&listener.address, query.client) {
+        (ListenAddress::Unix(_), Some(_)) => {
+            return Err(format!("a client at {} has no address: leave --client out", listener.address));
+        }
+        (ListenAddress::Unix(_), None) => None,
+        (_, client) => Some(client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+    };
+    let user = query.user.map(|name| user(config, name)).transpose()?;
+    let application = application_of(listener, &config.applications, client, user);
     let routes = Routes::new(&config.accounts);
+    let found = application.and_then(|id| config.applications.iter().find(|app| app.id == *id));
     Ok(RouteAnswer {
+        refusal: found.and_then(|application| application.refusal(&sender)),
+        user: user.map(|user| user.id.to_string()),
         application: application.map(ToString::to_string),
         listener: listener.address.to_string(),
-        admitted: query
-            .client
-            .is_none_or(|ip| listener.clients.iter().any(|net| net.contains(&ip.to_canonical()))),
+        admitted: query.client.is_none_or(|address| listener.admits(address)),
         steps: routes.explain(application, &sender),
         outcome: routes.route(application, &sender),
     })
 }
 
+fn user<'a>(config: &'a Config, wanted: &str) -> Result<&'a User, String> {
+    config.users.get(wanted).or_else(|| config.users.named(wanted)).ok_or_else(|| {
+        let known: Vec<&str> = config.users.all().iter().map(|user| &*user.id).collect();
+        format!("there is no user {wanted}; there is {}", known.join(", "))
+    })
+}
+
 fn listener<'a>(config: &'a Config, wanted: Option<&str>) -> Result<&'a ListenerSettings, String> {
     let Some(wanted) = wanted else {
-        return config.listeners.first().ok_or_else(|| "there is no listener".into());
+        return config.listeners.first().map(AsRef::as_ref).ok_or_else(|| "there is no listener".into());
     };
     let same = |address: &ListenAddress| {
         address.to_string() == wanted
             || matches!(address, ListenAddress::Tcp(tcp) if wanted.parse() == Ok(*tcp))
     };
-    config.listeners.iter().find(|listener| same(&listener.address)).ok_or_else(|| {
+    config.listeners.iter().map(AsRef::as_ref).find(|listener| same(&listener.address)).ok_or_else(|| {
         let known: Vec<_> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
         format!("there is no listener at {wanted}; there is {}", known.join(", "))
     })
@@ -101,6 +126,13 @@ pub fn render(sender: &str, answer: &RouteAnswer) -> String {
     let mut out = String::new();
     let sender = if sender.is_empty() { "<>" } else { sender };
     let _ = match &answer.outcome {
+        _ if answer.refusal.is_some() => {
+            writeln!(
+                out,
+                "{sender} -> nothing: MAIL gets 550 5.7.1, {}",
+                answer.refusal.as_deref().unwrap_or_default()
+            )
+        }
         Ok(route) => writeln!(out, "{sender} -> {}: {}", route.account, route.why),
         Err(none) => writeln!(out, "{sender} -> nothing: MAIL gets 550 5.7.1, {none}"),
     };
@@ -108,7 +140,8 @@ pub fn render(sender: &str, answer: &RouteAnswer) -> String {
         Some(id) => format!("belongs to the application {id}"),
         None => "belongs to no application".into(),
     };
-    let _ = writeln!(out, "  the connection to {} {level}", answer.listener);
+    let user = answer.user.as_ref().map_or_else(String::new, |user| format!(" with the login of {user}"));
+    let _ = writeln!(out, "  the connection to {}{user} {level}", answer.listener);
     if !answer.admitted {
         let _ = writeln!(out, "  but this client is not among the listener's `clients`: it gets 554 5.7.1");
     }
@@ -122,6 +155,7 @@ pub fn render(sender: &str, answer: &RouteAnswer) -> String {
 pub fn render_json(answer: &RouteAnswer) -> String {
     let steps: Vec<_> = answer.steps.iter().map(ToString::to_string).collect();
     let (account, why) = match &answer.outcome {
+        _ if answer.refusal.is_some() => (None, answer.refusal.clone().unwrap_or_default()),
         Ok(route) => (Some(route.account.as_str()), route.why.to_string()),
         Err(none) => (None, none.to_string()),
     };
@@ -130,7 +164,9 @@ pub fn render_json(answer: &RouteAnswer) -> String {
         "why": why,
         "application": answer.application,
         "listener": answer.listener,
+        "user": answer.user,
         "admitted": answer.admitted,
+        "refusal": answer.refusal,
         "steps": steps,
     });
     format!("{object:#}\n")

@@ -5,7 +5,7 @@ use super::{
     client::ask_once,
     output::{complain, people_size, say, say_json},
 };
-use crate::admin::protocol::{Request, StatusView};
+use crate::admin::protocol::{ListenerView, Request, StatusView};
 use std::{path::Path, process::ExitCode};
 
 pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
@@ -21,7 +21,16 @@ pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
         return ExitCode::FAILURE;
     };
     say(&format!("waxseal {}, process {}, since {}", status.version, status.pid, status.started_at));
-    say(&format!("listeners  {}", status.listeners.join(", ")));
+    let mut heading = "listeners";
+    for listener in &status.listener_settings {
+        let ListenerView { address, words, application, .. } = listener;
+        let application = application.as_ref().map_or_else(String::new, |id| format!(", application {id}"));
+        say(&format!("{heading:<10} {address}  {words}{application}"));
+        heading = "";
+    }
+    if status.users > 0 {
+        say(&format!("users      {}", status.users));
+    }
     let counts: Vec<String> = status.queue.iter().map(|(state, count)| format!("{count} {state}")).collect();
     say(&format!("queue      {}; {} on disk", counts.join(", "), people_size(status.queue_bytes)));
     say("");

@@ -1,20 +1,14 @@
-//! `waxseal queue verify`: asked of the daemon, or read from its files where it is stopped.
+//! `waxseal queue verify`.
 
 use super::{
-    client::{EX_UNAVAILABLE, ask_or},
     output::{complain, people_size, say, say_json},
+    queue::look,
 };
-use crate::admin::{
-    protocol::{FindingView, Request, VerifyView},
-    verify::{VerifyError, verify_stopped},
-};
+use crate::admin::protocol::{FindingView, Request, VerifyView};
 use std::{path::Path, process::ExitCode};
 
-/// `EX_TEMPFAIL` of sysexits.h: to be tried again.
-const EX_TEMPFAIL: u8 = 75;
-
 pub(super) fn verify(config: Option<&Path>, json: bool) -> ExitCode {
-    let value = match ask_or(config, &Request::QueueVerify, from_files) {
+    let value = match look(config, &Request::QueueVerify) {
         Ok(value) => value,
         Err(code) => return code,
     };
@@ -30,21 +24,6 @@ pub(super) fn verify(config: Option<&Path>, json: bool) -> ExitCode {
         say(&verdict(&view));
     }
     if view.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// The queue of a daemon that is stopped.
-fn from_files(state_dir: &Path) -> Result<serde_json::Value, ExitCode> {
-    let view = verify_stopped(state_dir).map_err(|error| {
-        complain(&format!("the daemon is not running; {}: {error}", state_dir.display()));
-        match error {
-            VerifyError::Changed => ExitCode::from(EX_TEMPFAIL),
-            VerifyError::Io(_) => ExitCode::from(EX_UNAVAILABLE),
-        }
-    })?;
-    serde_json::to_value(view).map_err(|error| {
-        complain(&error.to_string());
-        ExitCode::FAILURE
-    })
 }
 
 fn totals(view: &VerifyView) -> String {

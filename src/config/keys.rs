@@ -48,7 +48,7 @@ pub(super) const ROOT: &[Key] = &[
     key("hostname", Kind::Text),
     key("state_dir", Kind::Text),
     key("listener", Kind::Tables(LISTENER)),
-    key("user", Kind::NotYet),
+    key("user", Kind::Map(USER)),
     key("application", Kind::Map(APPLICATION)),
     key("account", Kind::Map(ACCOUNT)),
     key("queue", Kind::Table(QUEUE)),
@@ -64,14 +64,17 @@ pub(super) const ROOT: &[Key] = &[
 const LISTENER: &[Key] = &[
     key("address", Kind::Text),
     key("tls", Kind::Text),
-    key("certificate", Kind::NotYet),
-    key("private_key", Kind::NotYet),
+    key("certificate", Kind::Text),
+    key("private_key", Kind::Text),
     key("clients", Kind::Texts),
     key("authentication", Kind::Text),
     key("application", Kind::Text),
 ];
 
-const APPLICATION: &[Key] = &[key("clients", Kind::Texts), key("allowed_senders", Kind::NotYet)];
+const USER: &[Key] =
+    &[key("username", Kind::Text), key("password", Kind::Secret), key("application", Kind::Text)];
+
+const APPLICATION: &[Key] = &[key("clients", Kind::Texts), key("allowed_senders", Kind::Texts)];
 
 /// `[account.ID]`.
 pub(super) const ACCOUNT: &[Key] = &[
@@ -125,6 +128,7 @@ const QUEUE: &[Key] = &[
     key("through_timeout", Kind::Text),
     key("max_size", Kind::Size),
     key("min_free", Kind::Size),
+    key("spool", Kind::Text),
 ];
 
 const LIMITS: &[Key] = &[

@@ -1,19 +1,28 @@
 //! `[[listener]]` and `[application.ID]`.
 
 use super::{
-    Application, ListenAddress, ListenerSettings,
+    Application, ListenAddress, ListenerSettings, ListenerTls,
     diagnostics::did_you_mean,
     reader::{Reader, text, text_of, texts},
+    tls,
     tree::{Entry, Value},
 };
-use crate::account::ApplicationId;
+use crate::{
+    account::{ApplicationId, SenderPattern},
+    smtp::Authentication,
+};
 use ipnet::IpNet;
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::ffi::OsStrExt as _,
+    sync::Arc,
 };
 
 type Tree = BTreeMap<String, Entry>;
+
+/// Octets that a Unix socket's path may have (unix(7), `sun_path` without its NUL).
+const SOCKET_PATH: usize = 107;
 
 /// All applications, in the order of their ids.
 pub(super) fn applications(root: &Tree, reader: &mut Reader) -> Vec<Application> {
@@ -29,9 +38,39 @@ pub(super) fn applications(root: &Tree, reader: &mut Reader) -> Vec<Application>
             seen.push((*net, id.clone(), reader.locate(&entry.place)));
         }
         let clients = clients.into_iter().map(|(_, net)| net).collect();
-        applications.push(Application { id: ApplicationId::new(id), clients });
+        let allowed_senders = entry.table().and_then(|table| table.get("allowed_senders"));
+        let allowed_senders = allowed_senders.map(|entry| senders(entry, reader));
+        applications.push(Application { id: ApplicationId::new(id), clients, allowed_senders });
     }
     applications
+}
+
+/// `allowed_senders`, which name somebody.
+fn senders(entry: &Entry, reader: &mut Reader) -> Vec<SenderPattern> {
+    let found = texts(Some(entry));
+    if found.is_empty() {
+        let help = "leave `allowed_senders` out where the application may send as anybody";
+        reader.error(entry, "found no sender, so that it could send nothing".into(), Some(help.into()));
+    }
+    let mut patterns = Vec::new();
+    for (entry, text) in found {
+        // An address literal names a host, and nobody sends as all of a host.
+        match SenderPattern::parse(text).ok().filter(|_| !text.starts_with("*@[")) {
+            Some(pattern) => patterns.push(pattern),
+            None => {
+                let domain = text.trim_start_matches(['*', '@']);
+                let help = match SenderPattern::parse(&format!("*@{domain}")) {
+                    Ok(pattern) if !text.contains(['[', ' ']) && text.trim_start_matches('@') == domain => {
+                        format!("all of the domain are \"{pattern}\"")
+                    }
+                    _ => "\"user@example.com\", \"*@example.com\" or \"*@*.example.com\"".to_owned(),
+                };
+                let problem = format!("found {}, which is no pattern of senders", entry.value.shown());
+                reader.error(entry, problem, Some(help));
+            }
+        }
+    }
+    patterns
 }
 
 /// The application that `entry` names, if there is one.
@@ -56,7 +95,7 @@ pub(super) fn listeners(
     root: &Tree,
     applications: &[Application],
     reader: &mut Reader,
-) -> Vec<ListenerSettings> {
+) -> Vec<Arc<ListenerSettings>> {
     let items = match root.get("listener").map(|entry| (entry, &entry.value)) {
         Some((_, Value::List(items))) if !items.is_empty() => items,
         Some((entry, _)) => {
@@ -69,13 +108,16 @@ pub(super) fn listeners(
         }
         None => {
             let address = ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 25)));
-            return vec![ListenerSettings { address, clients: loopback(), application: None }];
+            let (tls, authentication) = (ListenerTls::None, Authentication::None);
+            let listener =
+                ListenerSettings { address, clients: None, application: None, tls, authentication };
+            return vec![Arc::new(listener)];
         }
     };
-    let mut listeners: Vec<ListenerSettings> = Vec::new();
+    let mut listeners: Vec<Arc<ListenerSettings>> = Vec::new();
     for item in items {
         let Some(table) = item.table() else { continue };
-        let Some(listener) = listener(item, table, applications, reader) else { continue };
+        let Some(listener) = listener(item, table, root, applications, reader) else { continue };
         let port_is_chosen = !matches!(listener.address, ListenAddress::Tcp(address) if address.port() == 0);
         if port_is_chosen && listeners.iter().any(|other| other.address == listener.address) {
             reader.error(
@@ -84,7 +126,7 @@ pub(super) fn listeners(
                 None,
             );
         }
-        listeners.push(listener);
+        listeners.push(Arc::new(listener));
     }
     listeners
 }
@@ -92,53 +134,96 @@ pub(super) fn listeners(
 fn listener(
     item: &Entry,
     table: &Tree,
+    root: &Tree,
     applications: &[Application],
     reader: &mut Reader,
 ) -> Option<ListenerSettings> {
-    if let Some(entry) = table.get("tls") {
-        reader.supported_word(entry, &["none", "starttls", "required", "implicit"], 1);
-    }
-    if let Some(entry) = table.get("authentication") {
-        reader.supported_word(entry, &["none", "optional", "required", "ignore"], 1);
-    }
+    let tls = tls::listener_tls(item, table, reader);
+    let authentication = table.get("authentication").map(|entry| authentication(entry, root, reader));
     let application = application(table.get("application"), applications, reader);
-    let clients = table.get("clients").map(|entry| {
-        let nets: Vec<_> = nets(Some(entry), reader).into_iter().map(|(_, net)| net).collect();
-        if texts(Some(entry)).is_empty() {
-            reader.error(entry, "found no client, so that nobody could submit".into(), None);
-        }
-        nets
-    });
+    let clients = clients(table.get("clients"), reader);
     let Some(entry) = table.get("address") else {
         let help = "for example `address = \"127.0.0.1:25\"`";
         reader.error(item, "this listener has no `address`".into(), Some(help.into()));
         return None;
     };
     let address = address(entry, text(table, "address").unwrap_or_default(), reader)?;
-    if let (ListenAddress::Tcp(tcp), None) = (&address, &clients)
-        && !tcp.ip().is_loopback()
-    {
-        let help = "say who may submit, for example `clients = [\"192.0.2.0/24\"]`, or listen on 127.0.0.1";
-        let problem = format!(
-            "{tcp} can be reached from beyond this host, and without `clients` nothing says who may send mail \
-             as your accounts"
-        );
-        reader.error(entry, problem, Some(help.into()));
+    match (&address, table.get("clients")) {
+        (ListenAddress::Tcp(tcp), None) if !tcp.ip().is_loopback() => {
+            let help =
+                "say who may submit, for example `clients = [\"192.0.2.0/24\"]`, or listen on 127.0.0.1";
+            let problem = format!(
+                "{tcp} can be reached from beyond this host, and without `clients` nothing says who may send mail \
+                 as your accounts"
+            );
+            reader.error(entry, problem, Some(help.into()));
+        }
+        (ListenAddress::Unix(_), Some(clients)) => {
+            let help = "leave it out: whoever may open the socket's file may submit, and its directory says who that is";
+            let problem = "a Unix socket's clients have no address that a network could hold".to_owned();
+            reader.error_at_key(clients, problem, Some(help.into()));
+        }
+        _ => {}
     }
-    Some(ListenerSettings { address, clients: clients.unwrap_or_else(loopback), application })
+    let authentication = authentication.unwrap_or_default();
+    let listener = ListenerSettings { address, clients, application, tls, authentication };
+    if let Some(entry) = table.get("authentication") {
+        check_logins(entry, &listener, reader);
+    }
+    Some(listener)
 }
 
-fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddress> {
+fn authentication(entry: &Entry, root: &Tree, reader: &mut Reader) -> Authentication {
+    let authentication = match reader.word(entry, &["none", "optional", "required", "ignore"]) {
+        Some(1) => Authentication::Optional,
+        Some(2) => Authentication::Required,
+        Some(3) => Authentication::Ignore,
+        _ => Authentication::None,
+    };
+    if authentication.asks() && !root.contains_key("user") {
+        let help = "add a table `[user.NAME]` with a `password`; for devices that insist on a login there is \"ignore\"";
+        reader.error(entry, "there is no user who could log in".into(), Some(help.into()));
+    }
+    authentication
+}
+
+/// Logins that would never be taken: passwords do not travel in the clear.
+fn check_logins(entry: &Entry, listener: &ListenerSettings, reader: &mut Reader) {
+    let ListenAddress::Tcp(address) = &listener.address else { return };
+    let readable = matches!(listener.tls, ListenerTls::None) && !address.ip().is_loopback();
+    if !readable || !listener.authentication.asks() {
+        return;
+    }
+    let said =
+        format!("from beyond this host no login is taken at {address}, since it would come in the clear");
+    if listener.authentication == Authentication::Required {
+        let help = "set `tls` with a certificate; for devices that insist on a login there is \"ignore\"";
+        reader.error(entry, said, Some(help.into()));
+    } else {
+        reader.warn(entry, &said);
+    }
+}
+
+/// `clients`, which name somebody where they are there.
+fn clients(entry: Option<&Entry>, reader: &mut Reader) -> Option<Vec<IpNet>> {
+    let entry = entry?;
+    let nets: Vec<_> = nets(Some(entry), reader).into_iter().map(|(_, net)| net).collect();
+    if texts(Some(entry)).is_empty() {
+        reader.error(entry, "found no client, so that nobody could submit".into(), None);
+    }
+    Some(nets)
+}
+
+/// Where a listener listens.
+pub(super) fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddress> {
     if let Some(name) = text.strip_prefix("systemd:") {
         if name.is_empty() {
             reader.error(entry, "`systemd:` wants the socket's FileDescriptorName= after it".into(), None);
         }
         return Some(ListenAddress::Systemd(name.to_owned()));
     }
-    if text.starts_with("unix:") {
-        let help = "supported now: \"127.0.0.1:25\", \"[::1]:25\", \"systemd:NAME\"";
-        reader.error(entry, format!("`address = {text:?}` is not supported yet"), Some(help.into()));
-        return None;
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(entry, path, reader);
     }
     if let Ok(address) = text.parse() {
         return Some(ListenAddress::Tcp(address));
@@ -152,7 +237,8 @@ fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddre
     } else if text.parse::<IpAddr>().is_ok() {
         "the port is missing: \"127.0.0.1:25\", \"[::1]:25\"".to_owned()
     } else {
-        "an IP address and a port: \"127.0.0.1:25\", \"[::1]:25\"; or \"systemd:NAME\"".to_owned()
+        "an IP address and a port: \"127.0.0.1:25\", \"[::1]:25\"; or \"unix:PATH\", or \"systemd:NAME\""
+            .to_owned()
     };
     reader.error(
         entry,
@@ -160,6 +246,23 @@ fn address(entry: &Entry, text: &str, reader: &mut Reader) -> Option<ListenAddre
         Some(help),
     );
     None
+}
+
+fn unix(entry: &Entry, path: &str, reader: &mut Reader) -> Option<ListenAddress> {
+    let help = "for example \"unix:/run/waxseal/smtp.sock\"";
+    if path.is_empty() || path.ends_with('/') {
+        reader.error(entry, "`unix:` wants the path of the socket after it".into(), Some(help.into()));
+        return None;
+    }
+    let path = reader.resolve(entry, path);
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let length = path.as_os_str().as_bytes().len();
+    if length > SOCKET_PATH {
+        let problem = format!("the path has {length} octets, and the system takes {SOCKET_PATH} at most");
+        reader.error(entry, problem, Some(help.into()));
+        return None;
+    }
+    Some(ListenAddress::Unix(path))
 }
 
 /// Networks, and single addresses as networks of one.
@@ -176,9 +279,4 @@ fn nets<'a>(entry: Option<&'a Entry>, reader: &mut Reader) -> Vec<(&'a Entry, Ip
         }
     }
     nets
-}
-
-fn loopback() -> Vec<IpNet> {
-    let v4 = ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
-    vec![IpNet::V4(v4), IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST))]
 }

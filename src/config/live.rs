@@ -34,10 +34,26 @@ impl Snapshot {
         self.config.accounts.iter().find(|account| account.id == *id)
     }
 
-    /// The application of a connection.
-    pub fn application(&self, listener: usize, client: IpAddr) -> Option<&ApplicationId> {
+    /// The application of a connection; a client at a Unix socket has no address. `user` is the id of the local user who
+    /// has logged in.
+    pub fn application(
+        &self,
+        listener: usize,
+        client: Option<IpAddr>,
+        user: Option<&str>,
+    ) -> Option<&ApplicationId> {
         let listener = self.config.listeners.get(listener)?;
-        application_of(listener, &self.config.applications, client)
+        let user = user.and_then(|id| self.config.users.get(id));
+        application_of(listener, &self.config.applications, client, user)
+    }
+
+    /// Whether an application may send as `sender`.
+    ///
+    /// # Errors
+    /// A sentence for `550 5.7.1`.
+    pub fn may_send(&self, application: Option<&ApplicationId>, sender: &ReversePath) -> Result<(), String> {
+        let found = application.and_then(|id| self.config.applications.iter().find(|app| app.id == *id));
+        found.and_then(|application| application.refusal(sender)).map_or(Ok(()), Err)
     }
 
     /// The account that a sender maps to.

@@ -10,7 +10,9 @@ use super::{
     sections, shape,
     source::Source,
     tree::{Entry, Place, Value},
+    users,
 };
+use crate::account::Users;
 use figment::{
     Figment, Metadata, Profile, Provider,
     value::{Dict, Map, Value as Layered},
@@ -18,6 +20,7 @@ use figment::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The main file where none is named.
@@ -34,6 +37,8 @@ pub struct Loaded {
     pub files: Vec<String>,
     /// Secrets by account id and key: `set`, `file PATH`, `variable NAME`, `credential NAME`. Never the secret.
     pub secret_origins: BTreeMap<(String, &'static str), String>,
+    /// The same of local users' passwords, by user id, with whether it is a hash.
+    pub password_origins: BTreeMap<String, String>,
 }
 
 /// Reads the configuration: `path` (or [`DEFAULT_PATH`]), `conf.d/*.toml` beside it, then `WAXSEAL_` variables of
@@ -72,29 +77,28 @@ pub fn load_explained(
 ) -> Result<Loaded, ConfigErrors> {
     let env: BTreeMap<_, _> = env.collect();
     let mut reader = Reader::default();
-    let mut trees = Vec::new();
     let main = path.unwrap_or(Path::new(DEFAULT_PATH));
-    for file in std::iter::once(main.to_path_buf()).chain(conf_d(main, &mut reader)) {
-        trees.push(read_file(&file, &mut reader));
-    }
-    let files = reader.sources.iter().map(|source| source.label.clone()).collect();
-    trees.push(read_env(&env, &trees, &mut reader));
+    let trees = read_sources(main, &env, &mut reader);
     if reader.misshapen {
         reader.stop_on_errors()?;
     }
-
-    let mut root = layer(&trees);
-    legacy::convert(&mut root, &mut reader);
+    let root = join(&trees, &mut reader);
+    let files = reader.sources.iter().filter(|source| source.directory.is_some());
+    let files = files.map(|source| source.label.clone()).collect();
     let mut secrets = Secrets::new(&env);
     let applications = listeners::applications(&root, &mut reader);
+    let users = users::users(&root, &applications, &mut secrets, &mut reader);
     let listeners = listeners::listeners(&root, &applications, &mut reader);
+    users::check(&root, &listeners, &mut reader);
     let drafts = accounts::accounts(&root, &applications, &mut secrets, &mut reader);
     contradictions::check(&drafts, &mut reader);
     let config = Config {
         hostname: sections::hostname(&root, &mut reader),
         state_dir: sections::state_dir(&root, &env, &reader),
+        spool: sections::spool(&root, &env, &reader),
         listeners,
         applications,
+        users: Arc::new(Users::new(users)),
         accounts: drafts.into_iter().map(|draft| draft.account).collect(),
         queue: sections::queue(&root, &mut reader),
         limits: sections::limits(&root, &mut reader),
@@ -106,7 +110,24 @@ pub fn load_explained(
     };
     reader.stop_on_errors()?;
     let config = Config { warnings: reader.warnings, ..config };
-    Ok(Loaded { config, files, secret_origins: secrets.origins })
+    Ok(Loaded { config, files, secret_origins: secrets.origins, password_origins: secrets.password_origins })
+}
+
+/// The tree of each source, the main file's first. What is wrong with their form the reader knows then.
+pub(super) fn read_sources(main: &Path, env: &BTreeMap<String, String>, reader: &mut Reader) -> Vec<Tree> {
+    let mut trees = Vec::new();
+    for file in std::iter::once(main.to_path_buf()).chain(conf_d(main, reader)) {
+        trees.push(read_file(&file, reader));
+    }
+    trees.push(read_env(env, &trees, reader));
+    trees
+}
+
+/// All of them in one.
+pub(super) fn join(trees: &[Tree], reader: &mut Reader) -> Tree {
+    let mut root = layer(trees);
+    legacy::convert(&mut root, reader);
+    root
 }
 
 /// `conf.d/*.toml` beside the main file, in name order; hidden files are left alone.

@@ -10,6 +10,7 @@ mod contradictions;
 mod diagnostics;
 mod document;
 mod environment;
+mod front;
 mod keys;
 mod legacy;
 mod listeners;
@@ -23,15 +24,19 @@ mod server;
 mod settings;
 mod shape;
 mod source;
+mod tls;
 mod tree;
 mod units;
+mod users;
 
 pub use application::application_of;
 pub use diagnostics::{ConfigError, ConfigErrors};
+pub use front::{Door, Front, front, front_door};
 pub use live::{LiveConfig, Snapshot};
 pub use load::{DEFAULT_PATH, Loaded, load, load_explained, load_from_process_env, process_env};
 pub use settings::{
     AdminSettings, AlertSettings, Application, Bounce, Config, HistorySettings, Limits, ListenAddress,
     ListenerSettings, LogFormat, LogSettings, QueueSettings,
 };
+pub use tls::{KeyPairError, ListenerTls, ServerTls};
 pub use units::{parse_duration, parse_rate, parse_size, show_duration, show_size};

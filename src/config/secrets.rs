@@ -4,6 +4,7 @@ use super::{
     reader::Reader,
     tree::{Entry, Value},
 };
+use crate::account::LocalPassword;
 use secrecy::SecretString;
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path};
 use zeroize::Zeroizing;
@@ -13,12 +14,14 @@ pub(super) struct Secrets<'a> {
     env: &'a BTreeMap<String, String>,
     /// By account id and key.
     pub(super) origins: BTreeMap<(String, &'static str), String>,
+    /// Local users' passwords, by user id.
+    pub(super) password_origins: BTreeMap<String, String>,
 }
 
 impl<'a> Secrets<'a> {
     /// Secrets of the form `{ env = NAME }` come from `env`.
     pub(super) fn new(env: &'a BTreeMap<String, String>) -> Self {
-        Self { env, origins: BTreeMap::new() }
+        Self { env, origins: BTreeMap::new(), password_origins: BTreeMap::new() }
     }
 
     /// The secret under `key` of an account's table; what is wrong with it goes to the reader.
@@ -30,9 +33,44 @@ impl<'a> Secrets<'a> {
         reader: &mut Reader,
     ) -> Option<SecretString> {
         let entry = table.get(key)?;
+        let (text, origin) = self.text(entry, reader)?;
+        self.origins.insert((account.to_owned(), key), origin);
+        Some(SecretString::from(text.as_str()))
+    }
+
+    /// The password under `entry` of a local user, or its hash.
+    pub(super) fn local_password(
+        &mut self,
+        user: &str,
+        entry: &Entry,
+        reader: &mut Reader,
+    ) -> Option<LocalPassword> {
+        let (text, origin) = self.text(entry, reader)?;
+        let password = match LocalPassword::parse(&text) {
+            Ok(password) => password,
+            Err(error) => {
+                let help = "make it anew, for example with `argon2 SALT -id -e` (Debian's package argon2)";
+                reader.error_at_key(entry, error.to_string(), Some(help.into()));
+                return None;
+            }
+        };
+        let hashed = if password.is_hashed() { ", an argon2 hash" } else { "" };
+        // The password may begin so itself.
+        if !password.is_hashed() && text.starts_with('$') && text.matches('$').count() > 2 {
+            reader.warn(
+                entry,
+                "this looks like a hash, is none of argon2, and is taken for the password itself",
+            );
+        }
+        self.password_origins.insert(user.to_owned(), format!("{origin}{hashed}"));
+        Some(password)
+    }
+
+    /// The text of a secret, never empty, and where it came from; what is wrong with it goes to the reader.
+    fn text(&self, entry: &Entry, reader: &mut Reader) -> Option<(Zeroizing<String>, String)> {
         match self.fetch(entry, reader) {
             Ok((text, origin)) => {
-                let text = strip_newline(&text);
+                let text = Zeroizing::new(strip_newline(&text).to_owned());
                 if text.is_empty() {
                     let origin = if origin == "set" { String::new() } else { format!(" ({origin})") };
                     reader.error_at_key(entry, format!("the secret is empty{origin}"), None);
@@ -41,8 +79,7 @@ impl<'a> Secrets<'a> {
                 if let Some(path) = origin.strip_prefix("file ").filter(|path| readable_by_all(path)) {
                     reader.warn(entry, &format!("every user of this host may read {path}: chmod o-r it"));
                 }
-                self.origins.insert((account.to_owned(), key), origin);
-                Some(SecretString::from(text))
+                Some((text, origin))
             }
             Err((problem, help)) => {
                 reader.error_at_key(entry, problem, help.map(str::to_owned));
@@ -101,7 +138,7 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, String> {
     })
 }
 
-fn readable_by_all(path: &str) -> bool {
+pub(super) fn readable_by_all(path: impl AsRef<Path>) -> bool {
     std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 

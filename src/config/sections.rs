@@ -8,11 +8,21 @@ use super::{
     units,
 };
 use crate::mail::Domain;
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 type Tree = BTreeMap<String, Entry>;
+
+/// Where the daemon of a host keeps its state.
+pub(super) const DEFAULT_STATE_DIR: &str = "/var/lib/waxseal";
+/// Where that one takes mail from that was left while it was down.
+pub(super) const DEFAULT_SPOOL: &str = "/var/spool/waxseal";
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -48,10 +58,23 @@ pub(super) fn state_dir(root: &Tree, env: &BTreeMap<String, String>, reader: &Re
             .get("STATE_DIRECTORY")
             .and_then(|paths| paths.split(':').next())
             .filter(|path| !path.is_empty())
-            .unwrap_or("/var/lib/waxseal")
+            .unwrap_or(DEFAULT_STATE_DIR)
             .into(),
     };
     std::path::absolute(&path).unwrap_or(path)
+}
+
+/// `[queue] spool`. The default is the spool of this host for the state directory of this host alone: a second daemon,
+/// with a state of its own, is not to take the first one's mail.
+pub(super) fn spool(root: &Tree, env: &BTreeMap<String, String>, reader: &Reader) -> PathBuf {
+    let empty = Tree::new();
+    let table = section(root, "queue", &empty);
+    if let (Some(entry), Some(path)) = (table.get("spool"), text(table, "spool")) {
+        let path = reader.resolve(entry, path);
+        return std::path::absolute(&path).unwrap_or(path);
+    }
+    let state_dir = state_dir(root, env, reader);
+    if state_dir == Path::new(DEFAULT_STATE_DIR) { DEFAULT_SPOOL.into() } else { state_dir.join("spool") }
 }
 
 /// `[queue]`.

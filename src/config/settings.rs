@@ -1,11 +1,18 @@
 //! The configuration as the rest of the program sees it: checked, resolved, free of serde.
 
+use super::ListenerTls;
 use crate::{
-    account::{Account, ApplicationId},
-    mail::Mailbox,
+    account::{Account, ApplicationId, SenderPattern, Users},
+    mail::{Mailbox, ReversePath},
+    smtp::Authentication,
 };
-use ipnet::IpNet;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Everything that the daemon is built from.
 #[derive(Debug, Clone)]
@@ -14,10 +21,14 @@ pub struct Config {
     pub hostname: String,
     /// Store and queue.
     pub state_dir: PathBuf,
+    /// Where sendmail(8) leaves mail while the daemon is down: `[queue] spool`.
+    pub spool: PathBuf,
     /// Where mail comes in.
-    pub listeners: Vec<ListenerSettings>,
+    pub listeners: Vec<Arc<ListenerSettings>>,
     /// Applications by id, in the order of their ids.
     pub applications: Vec<Application>,
+    /// Local users, in the order of their ids.
+    pub users: Arc<Users>,
     /// All accounts, inactive ones too, in the order of their ids.
     pub accounts: Vec<Account>,
     /// `[queue]`.
@@ -42,6 +53,8 @@ pub struct Config {
 pub enum ListenAddress {
     /// A TCP address.
     Tcp(SocketAddr),
+    /// A Unix socket, by the path of its file.
+    Unix(PathBuf),
     /// A socket that systemd passes, by its `FileDescriptorName=`.
     Systemd(String),
 }
@@ -50,21 +63,64 @@ impl std::fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
 
 /// One `[[listener]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ListenerSettings {
     /// Where it listens.
     pub address: ListenAddress,
-    /// Who may submit.
-    pub clients: Vec<IpNet>,
+    /// Who may submit over the network; `None` where the configuration does not say. Never there for a Unix socket.
+    pub clients: Option<Vec<IpNet>>,
     /// The application that mail from here belongs to.
     pub application: Option<ApplicationId>,
+    /// How it is secured.
+    pub tls: ListenerTls,
+    /// Whether its clients log in.
+    pub authentication: Authentication,
 }
+
+impl ListenerSettings {
+    /// Who may submit over the network: this host, where the configuration says nothing.
+    pub fn clients(&self) -> &[IpNet] {
+        self.clients.as_deref().unwrap_or(&LOOPBACK)
+    }
+
+    /// Whether a client at this address may submit. IPv4 in IPv6 counts as IPv4.
+    pub fn admits(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.clients().iter().any(|network| network.contains(&client))
+    }
+}
+
+impl ListenerSettings {
+    /// How it is secured and whom it believes, in a few words: `STARTTLS offered, AUTH required`.
+    pub fn in_words(&self) -> String {
+        let tls = match self.tls {
+            ListenerTls::None => "no TLS",
+            ListenerTls::Offered(_) => "STARTTLS offered",
+            ListenerTls::Required(_) => "STARTTLS demanded",
+            ListenerTls::Implicit(_) => "TLS from the first octet",
+        };
+        let authentication = match self.authentication {
+            Authentication::None => "no AUTH",
+            Authentication::Optional => "AUTH optional",
+            Authentication::Required => "AUTH required",
+            Authentication::Ignore => "any login accepted and none looked at",
+        };
+        format!("{tls}, {authentication}")
+    }
+}
+
+/// This host.
+static LOOPBACK: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
 
 /// One `[application.ID]`.
 #[derive(Debug, Clone)]
@@ -73,6 +129,18 @@ pub struct Application {
     pub id: ApplicationId,
     /// Connections from here belong to it, whichever the listener. The longest prefix wins.
     pub clients: Vec<IpNet>,
+    /// Whom it may send as; `None` is no restriction, and never an empty list. The null reverse-path is nobody's, and
+    /// always allowed: vacation notices and reports come with it.
+    pub allowed_senders: Option<Vec<SenderPattern>>,
+}
+
+impl Application {
+    /// Why it may not send as `sender`, a sentence for `550 5.7.1`; `None` where it may.
+    pub fn refusal(&self, sender: &ReversePath) -> Option<String> {
+        let (Some(allowed), Some(mailbox)) = (&self.allowed_senders, sender.mailbox()) else { return None };
+        let covered = allowed.iter().any(|pattern| pattern.covers(mailbox));
+        (!covered).then(|| format!("the application {} may not send as {mailbox}", self.id))
+    }
 }
 
 /// Who is notified of a failure (RFC 3464).
@@ -136,7 +204,7 @@ pub struct Limits {
     pub recipients: usize,
     /// Connections at once, all listeners together.
     pub connections: usize,
-    /// Connections at once from one client address.
+    /// Connections at once from one client address, or one user of this host at Unix sockets.
     pub connections_per_client: usize,
     /// Longest wait for a command.
     pub command_timeout: Duration,

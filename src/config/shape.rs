@@ -132,12 +132,11 @@ fn value(entry: &Entry, kind: Kind, reader: &mut Reader) {
 fn map_item(id: &str, entry: &Entry, keys: &[Key], map: &str, reader: &mut Reader) {
     let valid = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !valid {
-        misfit_key(
-            reader,
-            entry,
-            format!("`{id}` is no {map} id"),
-            Some("an id is made of ASCII letters, digits, `-` and `_`".into()),
-        );
+        let mut help = "an id is made of ASCII letters, digits, `-` and `_`".to_owned();
+        if map == "user" {
+            help.push_str("; what a client logs in with is `username`");
+        }
+        misfit_key(reader, entry, format!("`{id}` is no {map} id"), Some(help));
         return;
     }
     match &entry.value {

@@ -1,12 +1,11 @@
-//! samotop's session behind ours: its context and typed store, its extension set, and its dispatch of parsers and
-//! actions with a queue of replies. No other file names samotop.
+//! samotop's session behind ours: its context and typed store, and its dispatch of parsers and actions with a queue of
+//! replies. No other file names samotop.
 
 use super::{
     Gate, Peer,
     conversation::{Conversation, Next},
 };
 use crate::{
-    config::Limits,
     mail::Reply,
     smtp::{Command, command},
 };
@@ -14,11 +13,7 @@ use samotop_core::{
     common::S1Fut,
     smtp::{Action, DriverControl, Interpret, Interpretter, ParseResult, Parser, SmtpContext, SmtpSession},
 };
-use std::{fmt::Write, future::ready, marker::PhantomData, sync::Arc};
-
-/// What EHLO offers besides LIMITS and SIZE, in the order in which it is shown.
-const EXTENSIONS: [&str; 6] =
-    ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
+use std::{future::ready, marker::PhantomData, sync::Arc};
 
 /// A line as understood, or what to answer in its place.
 #[derive(Debug)]
@@ -49,37 +44,22 @@ impl<G: Gate> Action<Heard> for Answer<G> {
         'a: 'f,
         's: 'f,
     {
-        let offered = matches!(heard.0, Ok(Command::Ehlo(_))).then(|| offered(&state.session));
         if let Some(conversation) = state.get_mut::<Conversation<G>>() {
-            let (reply, next) = conversation.answer(heard.0, |limits| {
-                let mut lines = offered.unwrap_or_default();
-                let Limits { recipients, message_size, .. } = limits;
-                // LIMITS is of RFC 9422, SIZE of RFC 1870. Writing to a String cannot fail.
-                let _ = write!(lines, "LIMITS RCPTMAX={recipients}\nSIZE {message_size}");
-                lines
-            });
+            let (reply, next) = conversation.answer(heard.0);
             if let Some(reply) = reply {
                 say(&mut state.session, &reply);
             }
             match next {
                 // The driver finds a chunk in the store.
-                Next::Command | Next::Chunk(_) => {}
+                Next::Command | Next::Verify | Next::Chunk(_) => {}
                 Next::Data => state.session.mode = Some(SmtpSession::DATA_MODE),
+                Next::StartTls => state.session.say(DriverControl::StartTls),
                 Next::Close | Next::Abandon => state.session.say(DriverControl::Shutdown),
             }
             state.set(next);
         }
         Box::pin(ready(()))
     }
-}
-
-fn offered(session: &SmtpSession) -> String {
-    let mut lines = String::new();
-    for extension in EXTENSIONS.iter().filter_map(|code| session.extensions.get_string(code)) {
-        lines.push_str(extension);
-        lines.push('\n');
-    }
-    lines
 }
 
 fn say(session: &mut SmtpSession, reply: &Reply) {
@@ -96,12 +76,10 @@ pub(super) struct Talk<G> {
 }
 
 impl<G: Gate> Talk<G> {
-    pub(super) fn new(gate: Arc<G>, peer: Peer) -> Self {
+    /// `cipher` is TLS version and cipher, where the connection is under TLS.
+    pub(super) fn new(gate: Arc<G>, peer: Peer, cipher: Option<Arc<str>>) -> Self {
         let mut context = SmtpContext::default();
-        for extension in EXTENSIONS {
-            context.session.extensions.enable_string(extension, extension);
-        }
-        context.set(Conversation::new(gate, peer));
+        context.set(Conversation::new(gate, peer, cipher));
         let dispatch =
             Interpretter::default().parse::<Heard>().with(Grammar).and_apply(Answer::<G>(PhantomData));
         Self { context, dispatch, gate: PhantomData }
@@ -109,6 +87,12 @@ impl<G: Gate> Talk<G> {
 
     /// Answers a line without its end; replies are appended to `out`.
     pub(super) async fn hear(&mut self, line: &[u8], out: &mut Vec<u8>) -> Next {
+        // Half of a login is no command, and is kept out of samotop's buffers.
+        if let Some(conversation) = self.conversation().filter(|c| c.awaits_response()) {
+            let (reply, next) = conversation.respond(line);
+            reply.iter().for_each(|reply| reply.write_to(out));
+            return next;
+        }
         self.context.session.input = line.to_vec();
         // Our parser takes every input: there is nothing here that could fail.
         let _ = self.dispatch.interpret(&mut self.context).await;
@@ -120,10 +104,9 @@ impl<G: Gate> Talk<G> {
     /// Answers what never became a line.
     pub(super) fn complain(&mut self, complaint: Reply, out: &mut Vec<u8>) -> Next {
         let Some(conversation) = self.conversation() else { return Next::Abandon };
-        let (reply, next) = conversation.answer(Err(complaint), |_| String::new());
-        if let Some(reply) = reply {
-            reply.write_to(out);
-        }
+        conversation.forget_login();
+        let (reply, next) = conversation.answer(Err(complaint));
+        reply.iter().for_each(|reply| reply.write_to(out));
         next
     }
 
@@ -138,15 +121,16 @@ impl<G: Gate> Talk<G> {
             match control {
                 DriverControl::Response(octets) => out.extend_from_slice(&octets),
                 DriverControl::Shutdown => next = Next::Close,
-                // STARTTLS is not offered and so never said.
-                DriverControl::StartTls => next = Next::Abandon,
+                DriverControl::StartTls => next = Next::StartTls,
             }
         }
         if self.context.session.mode.take().is_some() {
             next = Next::Data;
         }
+        // samotop has no words for these.
         match (next, self.context.get()) {
             (Next::Close, Some(Next::Abandon)) => Next::Abandon,
+            (Next::Command, Some(Next::Verify)) => Next::Verify,
             (Next::Command, Some(Next::Chunk(chunk))) => Next::Chunk(*chunk),
             _ => next,
         }

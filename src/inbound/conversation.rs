@@ -2,21 +2,23 @@
 
 use super::{
     Gate, Peer,
+    auth::{Login, Said, Verdict as LoginVerdict},
     budget::Share,
     patience::{Patience, Verdict},
 };
 use crate::{
     account::{AccountId, ApplicationId},
-    config::Limits,
     mail::{Envelope, Reply, trace::Protocol},
+    queue::Receipt,
     smtp::{
-        Command, MailTransaction,
+        Command, MailTransaction, Standing,
+        auth::Credentials,
         command::{Chunk, Mail, Rcpt},
         replies,
     },
 };
 use std::{sync::Arc, time::Duration};
-use tracing::info;
+use tracing::{info, warn};
 
 /// What routing made of a sender.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub(super) enum Next {
     Data,
     /// So many octets, and only then a reply.
     Chunk(Chunk),
+    /// A TLS handshake, and a new session under it.
+    StartTls,
+    /// A look at what the client logs in with; only then comes the reply.
+    Verify,
     /// Nothing: the connection is closed.
     Close,
     /// The same, at once: what still comes is not SMTP.
@@ -44,8 +50,11 @@ pub(super) enum Next {
 pub(super) struct Conversation<G> {
     gate: Arc<G>,
     peer: Peer,
+    /// TLS version and cipher, where the connection is under TLS.
+    cipher: Option<Arc<str>>,
     client_name: String,
     esmtp: bool,
+    login: Login,
     transaction: MailTransaction<Route>,
     share: Share,
     /// The transaction ended early, by a refused MAIL or chunk: a pipelining client cannot know yet, and what it sends
@@ -57,13 +66,15 @@ pub(super) struct Conversation<G> {
 }
 
 impl<G: Gate> Conversation<G> {
-    pub(super) fn new(gate: Arc<G>, peer: Peer) -> Self {
+    pub(super) fn new(gate: Arc<G>, peer: Peer, cipher: Option<Arc<str>>) -> Self {
         Self {
             share: Share::new(gate.envelopes()),
             gate,
             peer,
+            cipher,
             client_name: String::new(),
             esmtp: false,
+            login: Login::default(),
             transaction: MailTransaction::Idle,
             cut_short: false,
             patience: Patience::default(),
@@ -71,14 +82,12 @@ impl<G: Gate> Conversation<G> {
         }
     }
 
-    /// Answers a line. `extensions` are what EHLO offers. Without a reply, octets come first.
-    pub(super) fn answer(
-        &mut self,
-        heard: Result<Command, Reply>,
-        extensions: impl FnOnce(&Limits) -> String,
-    ) -> (Option<Reply>, Next) {
-        let (reply, next) = match heard {
-            Ok(command) => self.obey(command, extensions),
+    /// Answers a line. Without a reply, octets come first, or a login is looked at, which [`Self::settle_login`] answers.
+    pub(super) fn answer(&mut self, heard: Result<Command, Reply>) -> (Option<Reply>, Next) {
+        let standing = self.standing();
+        let (reply, next) = match heard.map(|command| self.admit(command, &standing)) {
+            Ok(Ok(command)) => self.obey(command, &standing),
+            Ok(Err(refusal)) => (self.count(refusal), Next::Command),
             Err(complaint) => {
                 // As a rule a MAIL that makes no sense, with its RCPT and DATA behind it.
                 self.cut_short |=
@@ -89,17 +98,22 @@ impl<G: Gate> Conversation<G> {
         reply.with(next)
     }
 
-    fn obey(&mut self, command: Command, extensions: impl FnOnce(&Limits) -> String) -> (Answer, Next) {
+    fn obey(&mut self, command: Command, standing: &Standing) -> (Answer, Next) {
         let reply = match command {
             Command::Ehlo(name) => {
                 self.greeted(name, true);
                 let (hostname, limits) = (self.gate.hostname(), self.gate.limits());
-                return self.chatter(Reply::bare(250, format!("{hostname}\n{}", extensions(&limits))));
+                let offer = standing.offer(limits.message_size, limits.recipients).join("\n");
+                return self.chatter(Reply::bare(250, format!("{hostname}\n{offer}")));
             }
             Command::Helo(name) => {
                 self.greeted(name, false);
                 let hostname = self.gate.hostname();
                 return self.chatter(Reply::bare(250, &*hostname));
+            }
+            Command::Mail(_) if self.has_been_shut_out() => {
+                self.note_rejection("client", &replies::client_refused());
+                return (Answer::Enough(replies::client_refused()), Next::Close);
             }
             Command::Rset => {
                 self.reset();
@@ -117,6 +131,14 @@ impl<G: Gate> Conversation<G> {
                 self.note_rejection("chunk", &replies::chunk_unclear());
                 return (Answer::Go(replies::chunk_unclear()), Next::Close);
             }
+            Command::StartTls => return (Answer::Go(replies::ready_for_tls()), Next::StartTls),
+            Command::Auth(_) if !matches!(self.transaction, MailTransaction::Idle) => {
+                replies::auth_in_transaction()
+            }
+            Command::Auth(auth) => {
+                let said = self.login.begin(auth, standing.authentication);
+                return self.say_of_login(said);
+            }
             Command::Http => {
                 self.note_rejection("http", &replies::not_http());
                 return (Answer::Go(replies::not_http()), Next::Abandon);
@@ -126,17 +148,17 @@ impl<G: Gate> Conversation<G> {
         (self.count(reply), next)
     }
 
-    /// A chunk was announced: whether its octets are to be kept. `Err` is for [`Conversation::refuse_chunk`], once
-    /// they are over.
-    pub(super) fn chunk(&mut self) -> Result<(), Reply> {
+    /// A chunk was announced, the first of a message with what was agreed on. `Err` is for
+    /// [`Conversation::refuse_chunk`], once its octets are over.
+    pub(super) fn chunk(&mut self) -> Result<Option<Receipt>, Reply> {
         let (transaction, taken) = std::mem::take(&mut self.transaction).bdat();
         self.transaction = transaction;
-        taken
+        taken.map(|begun| begun.map(receipt))
     }
 
     /// Whether chunks of a message have come, and not the last.
     pub(super) fn is_chunking(&self) -> bool {
-        matches!(self.transaction, MailTransaction::Chunking(..))
+        matches!(self.transaction, MailTransaction::Chunking)
     }
 
     /// The answer to a chunk out of place.
@@ -150,10 +172,60 @@ impl<G: Gate> Conversation<G> {
         self.cut_short = true;
     }
 
-    /// The end of data: what was agreed on, and the state is idle again.
-    pub(super) fn finish(&mut self) -> Option<(Envelope, Route)> {
+    /// Whether the next line is an answer of the client's in a SASL exchange, and no command.
+    pub(super) fn awaits_response(&self) -> bool {
+        self.login.awaits_response()
+    }
+
+    /// Takes such an answer.
+    pub(super) fn respond(&mut self, line: &[u8]) -> (Option<Reply>, Next) {
+        let said = self.login.respond(line);
+        let (answer, next) = self.say_of_login(said);
+        answer.with(next)
+    }
+
+    /// Ends an exchange that was broken off: what was to be its next line was none.
+    pub(super) fn forget_login(&mut self) {
+        self.login.forget();
+    }
+
+    /// What the client has logged in with and nobody has looked at.
+    pub(super) fn take_credentials(&mut self) -> Option<Credentials> {
+        self.login.take_credentials()
+    }
+
+    /// Takes what a login came to. A wrong one is answered that long after it was made.
+    pub(super) fn settle_login(&mut self, verdict: LoginVerdict) -> (Option<Reply>, Next, Duration) {
+        let Peer { client, listener_name, .. } = &self.peer;
+        match &verdict {
+            LoginVerdict::User(user) => {
+                info!(target: "waxseal::inbound", listener = %listener_name, %client, %user, "logged in");
+            }
+            LoginVerdict::Nobody(user) => {
+                // What a stranger typed may be a password in the wrong place: only names that we know are told.
+                let user = user.as_deref().unwrap_or("");
+                info!(target: "waxseal::inbound", listener = %listener_name, %client, user, "login failed");
+            }
+            LoginVerdict::Unknown => {
+                warn!(target: "waxseal::inbound", listener = %listener_name, %client, "login not looked at");
+            }
+        }
+        let failed = matches!(verdict, LoginVerdict::Nobody(_));
+        let (reply, wait) = self.login.settle(verdict);
+        let answer = if failed { self.count_one(reply) } else { Answer::Go(reply) };
+        let (reply, next) = answer.with(Next::Command);
+        (reply, next, wait)
+    }
+
+    /// DATA was taken: what was agreed on.
+    pub(super) fn data(&mut self) -> Option<Receipt> {
+        std::mem::take(&mut self.transaction).finish().map(receipt)
+    }
+
+    /// The end of a message's content: the state is idle again.
+    pub(super) fn over(&mut self) {
+        self.transaction = MailTransaction::Idle;
         self.share.give_back();
-        std::mem::take(&mut self.transaction).finish()
     }
 
     /// A message was taken: earlier mistakes are forgiven.
@@ -166,16 +238,67 @@ impl<G: Gate> Conversation<G> {
         self.delay.take()
     }
 
-    /// What the client called itself, and how it speaks.
-    pub(super) fn client(&self) -> (&str, Protocol) {
-        let utf8 = self.transaction.smtputf8();
-        (&self.client_name, Protocol { esmtp: self.esmtp, utf8, ..Protocol::default() })
+    /// What the client called itself, and how a message comes; `utf8` is what was said of its addresses.
+    pub(super) fn client(&self, utf8: bool) -> (&str, Protocol) {
+        let protocol = Protocol {
+            esmtp: self.esmtp,
+            utf8,
+            secure: self.cipher.is_some(),
+            authenticated: self.login.user().is_some(),
+        };
+        (&self.client_name, protocol)
+    }
+
+    /// TLS version and cipher, where the connection is under TLS.
+    pub(super) fn cipher(&self) -> Option<Arc<str>> {
+        self.cipher.clone()
+    }
+
+    fn standing(&self) -> Standing {
+        let settings = &self.peer.settings;
+        // A reload may have taken the user away.
+        let known = |user: &Arc<str>| self.gate.users().get(user).is_some();
+        Standing {
+            encryption: settings.tls.encryption(),
+            authentication: settings.authentication,
+            on_this_host: self.peer.client.is_on_this_host(),
+            secure: self.cipher.is_some(),
+            authenticated: self.login.is_let_through() || self.login.user().is_some_and(known),
+        }
+    }
+
+    /// Lets a command through that may come as things stand.
+    fn admit(&mut self, command: Command, standing: &Standing) -> Result<Command, Reply> {
+        let Err(reply) = standing.admit(&command) else { return Ok(command) };
+        if matches!(command, Command::Mail(_)) {
+            self.cut_short |= matches!(self.transaction, MailTransaction::Idle);
+        }
+        if matches!(reply.code(), 530 | 538) && matches!(command, Command::Mail(_) | Command::Auth(_)) {
+            let login = reply == replies::auth_first();
+            self.note_rejection(if login { "authentication" } else { "encryption" }, &reply);
+        }
+        Err(reply)
+    }
+
+    fn say_of_login(&mut self, said: Said) -> (Answer, Next) {
+        match said {
+            // A login that needs no look to fail is one that failed all the same.
+            Said::Reply(reply) if reply == replies::auth_failed() => (self.count_one(reply), Next::Command),
+            Said::Reply(reply) => (self.count(reply), Next::Command),
+            Said::Nothing => (Answer::Octets, Next::Verify),
+        }
     }
 
     /// Says in the log that something was refused, and why.
     pub(super) fn note_rejection(&self, reason: &'static str, reply: &Reply) {
         let Peer { client, listener_name, .. } = &self.peer;
         info!(target: "waxseal::inbound", listener = %listener_name, %client, reason, %reply, "rejected");
+    }
+
+    /// Whether a reload has taken the client out of those that may submit.
+    fn has_been_shut_out(&self) -> bool {
+        let settings = self.gate.listener(self.peer.listener);
+        settings.is_some_and(|settings| !self.peer.client.may_submit(&settings))
     }
 
     fn greeted(&mut self, name: String, esmtp: bool) {
@@ -191,6 +314,7 @@ impl<G: Gate> Conversation<G> {
 
     fn mail(&mut self, mail: Mail) -> Reply {
         let (gate, peer) = (Arc::clone(&self.gate), self.peer.clone());
+        let user = self.login.user().cloned();
         let mut reason = "sequence";
         let reply = self.step(|transaction| {
             transaction.mail(mail, |mail| {
@@ -198,7 +322,7 @@ impl<G: Gate> Conversation<G> {
                     reason = "size";
                     return Err(replies::too_big());
                 }
-                let application = gate.application(peer.listener, peer.client);
+                let application = gate.application(peer.listener, peer.client, user.as_deref());
                 reason = "sender";
                 let account = gate.route(application.as_ref(), &mail.reverse_path)?;
                 reason = "storage";
@@ -261,6 +385,12 @@ impl<G: Gate> Conversation<G> {
         self.judge(verdict, reply)
     }
 
+    /// Counts a reply as a mistake, whatever it says.
+    fn count_one(&mut self, reply: Reply) -> Answer {
+        let verdict = self.patience.mistake();
+        self.judge(verdict, reply)
+    }
+
     fn judge(&mut self, verdict: Verdict, reply: Reply) -> Answer {
         match verdict {
             Verdict::Go => Answer::Go(reply),
@@ -274,6 +404,11 @@ impl<G: Gate> Conversation<G> {
             }
         }
     }
+}
+
+fn receipt((envelope, route): (Envelope, Route)) -> Receipt {
+    let Route { account, application } = route;
+    Receipt { envelope, account, application }
 }
 
 /// What a command is answered with at once.

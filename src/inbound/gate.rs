@@ -1,13 +1,13 @@
 //! What sessions ask of the rest of the program.
 
-use super::Budget;
+use super::{Budget, Client};
 use crate::{
-    account::{AccountId, ApplicationId},
-    config::Limits,
+    account::{AccountId, ApplicationId, Users},
+    config::{Limits, ListenerSettings},
     mail::{QueueId, Reply, ReversePath},
     queue::{CommitError, Commitment, Intake, Receipt},
 };
-use std::{future::Future, net::IpAddr, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 /// The rest of the program as sessions see it. Every answer is of the moment: a session asks anew for every MAIL,
 /// so that a reloaded configuration takes effect with the next message.
@@ -21,10 +21,18 @@ pub trait Gate: Send + Sync + 'static {
     /// Bounds on sessions and messages.
     fn limits(&self) -> Limits;
 
-    /// The application that connections of `client` to the listener with this index belong to.
-    fn application(&self, listener: usize, client: IpAddr) -> Option<ApplicationId>;
+    /// What holds on the listener with this index in the configuration.
+    fn listener(&self, index: usize) -> Option<Arc<ListenerSettings>>;
 
-    /// The account that a sender maps to, or the refusal (550 5.7.1 naming the domain).
+    /// Who may log in.
+    fn users(&self) -> Arc<Users>;
+
+    /// The application that connections of `client` to the listener with this index belong to, with the local user, by
+    /// id, who has logged in.
+    fn application(&self, listener: usize, client: Client, user: Option<&str>) -> Option<ApplicationId>;
+
+    /// The account that a sender maps to, or the refusal: 550 5.7.1 naming the domain, or the sender that the application
+    /// may not send as.
     fn route(&self, application: Option<&ApplicationId>, sender: &ReversePath) -> Result<AccountId, Reply>;
 
     /// Whether the queue can take a message of `size` octets, or of unknown size.
@@ -45,6 +53,9 @@ pub trait Sink: Send + 'static {
     /// Takes further canonical octets.
     fn write(&mut self, octets: &[u8]) -> impl Future<Output = Result<(), CommitError>> + Send;
 
+    /// Told behind every write what is known of the message, for large ones that may be sent on while they still come.
+    fn send_ahead(&mut self, receipt: &Receipt);
+
     /// Makes the message durable, or has the provider take it. After `Ok` the client is told what it says.
     fn commit(self, receipt: Receipt) -> impl Future<Output = Result<Commitment, CommitError>> + Send;
 }
@@ -58,6 +69,10 @@ impl Sink for Intake {
         Intake::write(self, octets)
     }
 
+    fn send_ahead(&mut self, receipt: &Receipt) {
+        Intake::send_ahead(self, receipt);
+    }
+
     fn commit(self, receipt: Receipt) -> impl Future<Output = Result<Commitment, CommitError>> + Send {
         Intake::commit(self, receipt)
     }
@@ -66,10 +81,12 @@ impl Sink for Intake {
 /// The other end of a session.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The client's address; an IPv4-mapped IPv6 address as IPv4.
-    pub client: IpAddr,
+    /// Who it is.
+    pub client: Client,
     /// The index of the listener in the configuration.
     pub listener: usize,
     /// The listener as the configuration writes it, for logs.
     pub listener_name: Arc<str>,
+    /// What held on the listener when the client came.
+    pub settings: Arc<ListenerSettings>,
 }

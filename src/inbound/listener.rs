@@ -1,24 +1,28 @@
 //! Connections in (step 1 of the path).
 
-use super::{Gate, Peer, flood::Flood, serve};
+use super::{
+    Client, Gate, Peer,
+    flood::Flood,
+    serve,
+    socket::{Socket, Stream},
+};
 use crate::{
     config::{Limits, ListenAddress, ListenerSettings},
     mail::Reply,
-    smtp::replies,
+    smtp::{Encryption, replies},
 };
 use std::{
     collections::HashMap,
     io::{self, Write},
-    net::{IpAddr, SocketAddr},
+    net::{Shutdown, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
 /// How long accepting pauses when the system has no file descriptors or memory left.
@@ -26,11 +30,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long sessions have to end after a shutdown; longer than any session gives itself.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// A fatal alert of TLS, `access_denied` (RFC 8446 §6): what a client hears in place of a reply where it expects a
+/// handshake. It is one record in the clear, so that a refused client costs no handshake.
+const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
+
 /// The places there are for connections: one for all listeners.
 #[derive(Debug, Clone)]
 pub struct Admission {
     places: Arc<Semaphore>,
-    clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    clients: Arc<Mutex<HashMap<Client, usize>>>,
     per_client: usize,
 }
 
@@ -38,12 +46,12 @@ pub struct Admission {
 #[derive(Debug)]
 struct Place {
     _permit: OwnedSemaphorePermit,
-    clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    client: IpAddr,
+    clients: Arc<Mutex<HashMap<Client, usize>>>,
+    client: Client,
 }
 
 impl Admission {
-    /// `connections` places, `connections_per_client` of them for one client address.
+    /// `connections` places, `connections_per_client` of them for one client: one address, or one user of this host.
     pub fn new(limits: &Limits) -> Self {
         Self {
             places: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
@@ -52,7 +60,7 @@ impl Admission {
         }
     }
 
-    fn enter(&self, client: IpAddr) -> Option<Place> {
+    fn enter(&self, client: Client) -> Option<Place> {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let count = clients.entry(client).or_default();
@@ -82,42 +90,51 @@ impl Drop for Place {
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    socket: Socket,
 }
 
 impl Listener {
-    /// Binds a TCP address. A socket that systemd passes comes through [`Listener::from_std`] instead.
+    /// Binds a TCP address, or a Unix socket: its file is open to all users of this host, replaces one that a dead
+    /// daemon left behind, and is removed in the end. A socket that systemd passes comes through [`Self::from_tcp`] or
+    /// [`Self::from_unix`] instead.
+    ///
+    /// # Errors
+    /// The system's; or what is in the way of the socket file.
     pub async fn bind(address: &ListenAddress) -> io::Result<Self> {
-        match address {
-            ListenAddress::Tcp(address) => Ok(Self { socket: TcpListener::bind(address).await? }),
-            ListenAddress::Systemd(_) => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "systemd has to pass this socket"))
-            }
-        }
+        Ok(Self { socket: Socket::bind(address).await? })
     }
 
-    /// Takes over a socket that is bound already.
-    pub fn from_std(socket: std::net::TcpListener) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket: TcpListener::from_std(socket)? })
+    /// Takes over a TCP socket that is bound already.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn from_tcp(socket: std::net::TcpListener) -> io::Result<Self> {
+        Ok(Self { socket: Socket::tcp(socket)? })
     }
 
-    /// The address bound, with the port that the system chose for port 0.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    /// Takes over a Unix socket that is bound already. Its file is left alone.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn from_unix(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        Ok(Self { socket: Socket::unix(socket)? })
+    }
+
+    /// The TCP address bound, with the port that the system chose for port 0; `None` for a Unix socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.socket.local_addr()
     }
 
     /// Serves clients until `shutdown`, then waits for the sessions to end. `index` is this listener's in the
-    /// configuration, `settings` its settings.
+    /// configuration; what holds on it is asked of `gate` for each client anew.
     pub async fn run<G: Gate>(
         self,
         gate: Arc<G>,
         index: usize,
-        settings: ListenerSettings,
+        name: Arc<str>,
         admission: Admission,
         shutdown: CancellationToken,
     ) {
-        let name: Arc<str> = settings.address.to_string().into();
         let sessions = TaskTracker::new();
         let mut flood = Flood::new(Instant::now());
         loop {
@@ -126,7 +143,7 @@ impl Listener {
                 () = shutdown.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
             };
-            let (stream, address) = match accepted {
+            let (stream, client) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // A client that gave up already is no matter; without descriptors, trying on is of no use.
@@ -137,21 +154,17 @@ impl Listener {
                     continue;
                 }
             };
-            let client = address.ip().to_canonical();
-            if !settings.clients.iter().any(|network| network.contains(&client)) {
-                note_refusal(&mut flood, &name, client, "client");
-                turn_away(stream, &replies::client_refused());
-                continue;
-            }
-            let Some(place) = admission.enter(client) else {
-                note_refusal(&mut flood, &name, client, "connections");
-                turn_away(stream, &replies::too_many_connections());
-                continue;
+            let Some(settings) = gate.listener(index) else { continue };
+            let place = match admit(client, &settings, &admission) {
+                Ok(place) => place,
+                Err((reason, reply)) => {
+                    note_refusal(&mut flood, &name, client, reason);
+                    turn_away(stream, settings.tls.encryption(), &reply);
+                    continue;
+                }
             };
-            // Replies are written whole; waiting for more to send with them only costs time.
-            let _ = stream.set_nodelay(true);
             debug!(target: "waxseal::inbound", listener = %name, %client, "connected");
-            let peer = Peer { client, listener: index, listener_name: Arc::clone(&name) };
+            let peer = Peer { client, listener: index, listener_name: Arc::clone(&name), settings };
             // Boxed, since a future that another one awaits by value lies in its memory twice.
             let session = Box::pin(serve(stream, Arc::clone(&gate), peer, shutdown.clone()));
             sessions.spawn(async move {
@@ -168,21 +181,42 @@ impl Listener {
     }
 }
 
-fn note_refusal(flood: &mut Flood, listener: &str, client: IpAddr, reason: &'static str) {
+fn note_refusal(flood: &mut Flood, listener: &str, client: Client, reason: &'static str) {
     if let Some(untold) = flood.refused(Instant::now()) {
-        info!(target: "waxseal::inbound", listener, %client, reason, untold, "client refused");
+        info!(target: "waxseal::inbound", %listener, %client, reason, untold, "client refused");
     }
 }
 
-/// Says why and closes, without waiting for anything: a fresh socket's buffer has room for one reply.
-fn turn_away(stream: TcpStream, reply: &Reply) {
-    let mut octets = Vec::new();
-    reply.write_to(&mut octets);
-    if let Ok(mut stream) = stream.into_std() {
-        // A client that does not hear it sees the close.
-        let _ = stream.write_all(&octets);
-        let _ = stream.shutdown(std::net::Shutdown::Write);
+/// Takes a place for a client that the listener is there for; else the word for logs, and the refusal.
+fn admit(
+    client: Client,
+    settings: &ListenerSettings,
+    admission: &Admission,
+) -> Result<Place, (&'static str, Reply)> {
+    if !client.may_submit(settings) {
+        return Err(("client", replies::client_refused()));
     }
+    admission.enter(client).ok_or_else(|| ("connections", replies::too_many_connections()))
+}
+
+/// Says why and closes, without waiting for anything: a fresh socket's buffer has room for one reply.
+fn turn_away(stream: Stream, encryption: Encryption, reply: &Reply) {
+    let mut octets = Vec::new();
+    match encryption {
+        Encryption::Implicit => octets.extend_from_slice(&ACCESS_DENIED),
+        _ => reply.write_to(&mut octets),
+    }
+    // A client that does not hear it sees the close.
+    let _ = match stream {
+        Either::Left(stream) => stream.into_std().and_then(|mut stream| {
+            stream.write_all(&octets)?;
+            stream.shutdown(Shutdown::Write)
+        }),
+        Either::Right(stream) => stream.into_std().and_then(|mut stream| {
+            stream.write_all(&octets)?;
+            stream.shutdown(Shutdown::Write)
+        }),
+    };
 }
 
 #[cfg(test)]

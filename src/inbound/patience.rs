@@ -38,13 +38,13 @@ impl Patience {
     /// Counts a command that leads to no message, whatever its answer; many of them are mistakes.
     pub(super) fn junk(&mut self) -> Verdict {
         self.junk += 1;
-        if self.junk > limits::JUNK { self.error() } else { Verdict::Go }
+        if self.junk > limits::JUNK { self.mistake() } else { Verdict::Go }
     }
 
     /// Counts what a command was answered with.
     pub(super) fn answered(&mut self, reply: &Reply) -> Verdict {
         if replies::is_protocol_error(reply) {
-            return self.error();
+            return self.mistake();
         }
         if !replies::is_address_refusal(reply) {
             return Verdict::Go;
@@ -63,7 +63,8 @@ impl Patience {
         self.taken += 1;
     }
 
-    fn error(&mut self) -> Verdict {
+    /// Counts a mistake.
+    pub(super) fn mistake(&mut self) -> Verdict {
         self.errors += 1;
         if self.errors < limits::ERRORS {
             Verdict::Go

@@ -1,16 +1,15 @@
 //! One message from DATA, or its first BDAT, to its reply (steps 6 to 8 of the path).
 
-use super::{Sink, conversation::Route};
+use super::{Client, Sink};
 use crate::{
     mail::{
-        Envelope, Reply,
-        trace::{HeaderScan, Protocol, Trace},
+        Reply,
+        trace::{Headed, Heading, Protocol, Trace},
     },
     queue::{CommitError, Commitment, Receipt},
     smtp::{ChunkDecoder, DataDecoder, Pace, Progress, command::Chunk, limits, replies},
 };
 use std::{
-    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -19,9 +18,11 @@ use tracing::warn;
 /// Where a message comes from, for its trace field.
 #[derive(Debug)]
 pub(super) struct Origin {
-    pub(super) client: IpAddr,
+    pub(super) client: Client,
     pub(super) client_name: String,
     pub(super) protocol: Protocol,
+    /// TLS version and cipher, where the connection is under TLS.
+    pub(super) cipher: Option<Arc<str>>,
     pub(super) hostname: Arc<str>,
     pub(super) at: SystemTime,
 }
@@ -40,44 +41,50 @@ enum Framing {
 /// A message coming in. Dropped, it leaves nothing behind.
 pub(super) struct Reception<S> {
     sink: S,
+    receipt: Receipt,
     origin: Origin,
     limit: u64,
     framing: Framing,
-    scan: HeaderScan,
+    heading: Heading,
     /// Decoded octets not written yet: a line's start that may be a header field's, and besides never more than one
     /// read.
     pending: Vec<u8>,
-    /// Octets of content written.
-    written: u64,
     octets: u64,
-    /// Whether the trace field is written, and whether what comes behind the header section is.
-    headed: (bool, bool),
+    /// Whether the trace field is written.
+    traced: bool,
     refusal: Option<Refusal>,
     pace: Pace,
 }
 
 impl<S: Sink> Reception<S> {
     /// A message that comes by DATA. `limit` is in octets of content, `patience` how long silence is borne.
-    pub(super) fn data(sink: S, origin: Origin, limit: u64, patience: Duration) -> Self {
-        Self::new(Framing::Data(DataDecoder::default()), sink, origin, limit, patience)
+    pub(super) fn data(sink: S, receipt: Receipt, origin: Origin, limit: u64, patience: Duration) -> Self {
+        Self::new(Framing::Data(DataDecoder::default()), sink, receipt, origin, limit, patience)
     }
 
     /// A message that comes by BDAT.
-    pub(super) fn chunks(sink: S, origin: Origin, limit: u64, patience: Duration) -> Self {
-        Self::new(Framing::Chunks(ChunkDecoder::default(), false), sink, origin, limit, patience)
+    pub(super) fn chunks(sink: S, receipt: Receipt, origin: Origin, limit: u64, patience: Duration) -> Self {
+        Self::new(Framing::Chunks(ChunkDecoder::default(), false), sink, receipt, origin, limit, patience)
     }
 
-    fn new(framing: Framing, sink: S, origin: Origin, limit: u64, patience: Duration) -> Self {
+    fn new(
+        framing: Framing,
+        sink: S,
+        receipt: Receipt,
+        origin: Origin,
+        limit: u64,
+        patience: Duration,
+    ) -> Self {
         Self {
             sink,
+            receipt,
             origin,
             limit,
             framing,
-            scan: HeaderScan::default(),
+            heading: Heading::default(),
             pending: Vec::new(),
-            written: 0,
             octets: 0,
-            headed: (false, false),
+            traced: false,
             refusal: None,
             pace: Pace::new(patience),
         }
@@ -138,12 +145,11 @@ impl<S: Sink> Reception<S> {
     }
 
     /// Hands the whole message over. `Err` is our refusal to send and the word for it in logs.
-    pub(super) async fn finish(self, envelope: Envelope, route: Route) -> Result<Commitment, Refusal> {
-        if let Some(refusal) = self.refusal {
-            return Err(refusal);
+    pub(super) async fn finish(self) -> Result<Commitment, Refusal> {
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => self.sink.commit(self.receipt).await.map_err(|error| refusal(&error)),
         }
-        let Route { account, application } = route;
-        self.sink.commit(Receipt { envelope, account, application }).await.map_err(|error| refusal(&error))
     }
 
     /// What was used of the input, and whether the message is complete.
@@ -167,46 +173,44 @@ impl<S: Sink> Reception<S> {
     /// Writes what is pending, from `new` on not looked at yet: the trace field before it, what is missing in the
     /// header section behind that.
     async fn pass_on(&mut self, new: usize, complete: bool) -> Result<(), CommitError> {
-        let (traced, headed) = self.headed;
-        if !traced {
+        if !self.traced {
             let field = self.trace(|trace| trace.received());
             self.sink.write(field.as_bytes()).await?;
-            self.headed.0 = true;
+            self.traced = true;
         }
-        if !headed {
-            let ended = self.scan.advance(&self.pending[new..]) || complete;
-            if self.scan.hops() > limits::HOPS {
+        match self.heading.advance(&self.pending, new, complete) {
+            Headed::Past => {}
+            Headed::Part(_) | Headed::End(_) if self.heading.scan().hops() > limits::HOPS => {
                 self.refuse("hops", replies::too_many_hops());
                 return Ok(());
             }
-            let settled = usize::try_from(self.scan.settled() - self.written).unwrap_or(self.pending.len());
-            self.sink.write(&self.pending[..settled]).await?;
-            self.pending.drain(..settled);
-            self.written += settled as u64;
-            if !ended {
+            Headed::Part(part) => {
+                self.sink.write(&self.pending[..part]).await?;
+                self.pending.drain(..part);
                 return Ok(());
             }
-            let missing = self.trace(|trace| trace.missing(&self.scan));
-            if !missing.is_empty() {
-                self.sink.write(missing.as_bytes()).await?;
+            Headed::End(part) => {
+                self.sink.write(&self.pending[..part]).await?;
+                self.pending.drain(..part);
+                let missing = self.trace(|trace| trace.missing(self.heading.scan()));
+                if !missing.is_empty() {
+                    self.sink.write(missing.as_bytes()).await?;
+                }
             }
-            self.headed.1 = true;
         }
         if !self.pending.is_empty() {
             self.sink.write(&self.pending).await?;
             self.pending.clear();
+            self.sink.send_ahead(&self.receipt);
         }
         Ok(())
     }
 
     fn trace(&self, text: impl FnOnce(&Trace<'_>) -> String) -> String {
-        let Origin { client, client_name, protocol, hostname, at } = &self.origin;
-        let client_address = match client {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("IPv6:{address}"),
-        };
-        let (id, protocol, at) = (self.sink.id(), *protocol, *at);
-        text(&Trace { client_name, client_address: &client_address, hostname, protocol, id, at })
+        let Origin { client, client_name, protocol, cipher, hostname, at } = &self.origin;
+        let (client, id, protocol, at) = (client.in_trace(), self.sink.id(), *protocol, *at);
+        let cipher = cipher.as_deref();
+        text(&Trace { client_name, client: &client, hostname, protocol, cipher, id, at })
     }
 
     fn refuse(&mut self, reason: &'static str, reply: Reply) {

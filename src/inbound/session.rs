@@ -1,11 +1,13 @@
-//! One connection, from the greeting to its close (steps 2 to 9 of the path).
+//! One connection, from the greeting to its close (steps 2 to 9 of the path). TLS that begins in its midst begins a
+//! new session: nothing that was said before is known to it (RFC 3207 §4.2).
 
 mod content;
+mod security;
 
 use super::{Gate, Peer, adapter::Talk, conversation::Next, input::Input, receive::Reception};
 use crate::{
     mail::Reply,
-    smtp::{LineSplitter, Split, line::is_tls_handshake, replies},
+    smtp::{Encryption, LineSplitter, Split, line::is_tls_handshake, replies},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -30,11 +32,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     G: Gate,
 {
-    let talk = Talk::new(Arc::clone(&gate), peer.clone());
-    let (input, out, reception) = (Input::default(), Vec::new(), None);
-    let mut session = Session { stream, gate, peer, shutdown, talk, input, out, reception };
-    let end = session.run().await;
-    debug!(target: "waxseal::inbound", client = %session.peer.client, ?end, "session ended");
+    let client = peer.client;
+    let mut session = Session::new(stream, gate, peer, shutdown, None);
+    let end = if session.peer.settings.tls.encryption() == Encryption::Implicit {
+        Box::pin(session.go_under_tls(true)).await
+    } else {
+        session.greet();
+        match session.run().await {
+            // What only sessions under TLS need is taken from the heap once they do.
+            End::StartTls => Box::pin(session.go_under_tls(false)).await,
+            end => end,
+        }
+    };
+    debug!(target: "waxseal::inbound", %client, ?end, "session ended");
 }
 
 /// Why a session ended.
@@ -46,6 +56,8 @@ enum End {
     Abandoned,
     /// The client closed it, or it broke.
     Gone,
+    /// It goes on as another, once the TLS handshake that is due has been done.
+    StartTls,
 }
 
 /// What waiting for the client brought.
@@ -73,16 +85,40 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     G: Gate,
 {
+    /// `cipher` is TLS version and cipher, where `stream` is under TLS.
+    fn new(
+        stream: S,
+        gate: Arc<G>,
+        peer: Peer,
+        shutdown: CancellationToken,
+        cipher: Option<Arc<str>>,
+    ) -> Self {
+        let talk = Talk::new(Arc::clone(&gate), peer.clone(), cipher);
+        let (input, out, reception) = (Input::default(), Vec::new(), None);
+        Self { stream, gate, peer, shutdown, talk, input, out, reception }
+    }
+
+    fn greet(&mut self) {
+        self.say(&Reply::bare(220, format!("{} ESMTP waxseal", self.gate.hostname())));
+    }
+
     async fn run(&mut self) -> End {
-        let end = match self.commands().await {
-            Ok(next) => next,
-            Err(end) => return end,
-        };
+        match self.commands().await {
+            Ok(next) => self.close(next).await,
+            Err(end) => end,
+        }
+    }
+
+    /// Brings the last replies to the client, and the connection to the end that `next` says.
+    async fn close(&mut self, next: Next) -> End {
         if self.flush().await.is_err() {
             return End::Gone;
         }
+        if next == Next::StartTls {
+            return End::StartTls;
+        }
         let closed = timeout(LINGER.0, self.stream.shutdown()).await;
-        if end == Next::Abandon || !matches!(closed, Ok(Ok(()))) {
+        if next == Next::Abandon || !matches!(closed, Ok(Ok(()))) {
             return End::Abandoned;
         }
         self.linger().await;
@@ -91,7 +127,6 @@ where
 
     /// Answers commands until the session is to be closed. The last replies are not flushed yet.
     async fn commands(&mut self) -> Result<Next, End> {
-        self.say(&Reply::bare(220, format!("{} ESMTP waxseal", self.gate.hostname())));
         let mut splitter = LineSplitter::default();
         let mut deadline = None;
         loop {
@@ -137,10 +172,11 @@ where
             }
             let next = match next {
                 Next::Command => continue,
-                // Boxed: what content takes of memory an idle session does not.
+                // Boxed: what content and logins take of memory an idle session does not.
                 Next::Data => Box::pin(self.receive()).await?,
                 Next::Chunk(chunk) => Box::pin(self.receive_chunk(chunk)).await?,
-                Next::Close | Next::Abandon => return Ok(next),
+                Next::Verify => Box::pin(self.verify()).await?,
+                Next::StartTls | Next::Close | Next::Abandon => return Ok(next),
             };
             match next {
                 Next::Command if !self.shutdown.is_cancelled() => {}

@@ -95,6 +95,14 @@ impl fmt::Display for Notify {
 pub struct EnvelopeId(Box<str>);
 
 impl EnvelopeId {
+    /// Takes the text itself, without any encoding.
+    ///
+    /// # Errors
+    /// Where it is empty, too long once encoded, or not printable ASCII.
+    pub fn new(text: &str) -> Result<Self, DsnError> {
+        xtext::encode(text).parse()
+    }
+
     /// The decoded text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -2,10 +2,14 @@
 
 mod date;
 mod header;
+mod heading;
+mod local;
 mod protocol;
 
 pub use date::Rfc5322Date;
 pub use header::HeaderScan;
+pub use heading::{Headed, Heading};
+pub use local::LocalTrace;
 pub use protocol::Protocol;
 
 use super::QueueId;
@@ -16,12 +20,14 @@ use std::{fmt::Write, time::SystemTime};
 pub struct Trace<'a> {
     /// What the client called itself; whatever it was.
     pub client_name: &'a str,
-    /// The client's address as an address literal without brackets: `192.0.2.1`, `IPv6:2001:db8::1`.
-    pub client_address: &'a str,
+    /// Who the client is: its address literal, `[192.0.2.1]`, `[IPv6:2001:db8::1]`, or a comment, `local uid 1000`.
+    pub client: &'a str,
     /// This host.
     pub hostname: &'a str,
     /// How it came.
     pub protocol: Protocol,
+    /// TLS version and cipher, `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`; `None` where it came in the clear.
+    pub cipher: Option<&'a str>,
     /// The message.
     pub id: QueueId,
     /// When the message came.
@@ -32,12 +38,13 @@ impl Trace<'_> {
     /// The `Received` field, which goes before the first octet of the message.
     pub fn received(&self) -> String {
         let date = Rfc5322Date(self.at);
+        let protocol = self.protocol.keyword();
+        let secured = self.cipher.map_or_else(String::new, |cipher| format!("\r\n\t(using {cipher})"));
         format!(
-            "Received: from {} ([{}])\r\n\tby {} (waxseal) with {} id {};\r\n\t{date}\r\n",
+            "Received: from {} ({}){secured}\r\n\tby {} (waxseal) with {protocol} id {};\r\n\t{date}\r\n",
             word(self.client_name),
-            self.client_address,
+            self.client,
             word(self.hostname),
-            self.protocol.keyword(),
             self.id,
         )
     }
@@ -46,19 +53,23 @@ impl Trace<'_> {
     /// line where there is no header section at all. Behind it and not before it, so that what has come of a header
     /// section need not be kept until its end.
     pub fn missing(&self, scan: &HeaderScan) -> String {
-        let mut out = String::new();
-        // Writing to a String cannot fail.
-        if !scan.has_date() {
-            let _ = write!(out, "Date: {}\r\n", Rfc5322Date(self.at));
-        }
-        if !scan.has_message_id() {
-            let _ = write!(out, "Message-ID: <{}@{}>\r\n", self.id, word(self.hostname));
-        }
-        if scan.needs_empty_line() {
-            out.push_str("\r\n");
-        }
-        out
+        lacking(scan, Rfc5322Date(self.at), self.id, &word(self.hostname))
     }
+}
+
+/// What a header section lacks.
+fn lacking(scan: &HeaderScan, date: Rfc5322Date, id: QueueId, hostname: &str) -> String {
+    let mut out = String::new();
+    if !scan.has_date() {
+        let _ = write!(out, "Date: {date}\r\n");
+    }
+    if !scan.has_message_id() {
+        let _ = write!(out, "Message-ID: <{id}@{hostname}>\r\n");
+    }
+    if scan.needs_empty_line() {
+        out.push_str("\r\n");
+    }
+    out
 }
 
 /// A client's own words, made fit for a header field: what is no part of a host name or address literal is `?`.
@@ -76,9 +87,10 @@ mod tests {
     fn trace(client_name: &str) -> Trace<'_> {
         Trace {
             client_name,
-            client_address: "127.0.0.1",
+            client: "[127.0.0.1]",
             hostname: "relay.example.com",
             protocol: Protocol { esmtp: true, ..Protocol::default() },
+            cipher: None,
             id: QueueId::from_number(7),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_940_188),
         }
@@ -110,6 +122,23 @@ mod tests {
             scan.advance(content.as_bytes());
             assert_eq!(trace("app").missing(&scan), wanted.concat(), "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_local_client_and_one_under_tls_are_told_of() {
+        let trace = Trace {
+            client_name: "app",
+            client: "local uid 1000",
+            hostname: "relay.example.com",
+            protocol: Protocol { esmtp: true, secure: true, ..Protocol::default() },
+            cipher: Some("TLSv1.3 with cipher TLS_AES_256_GCM_SHA384"),
+            id: QueueId::from_number(7),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        let text = trace.received();
+        let wanted = "Received: from app (local uid 1000)\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n\t\
+                      by relay.example.com (waxseal) with ESMTPS id 0000000000007;\r\n";
+        assert!(text.starts_with(wanted), "{text}");
     }
 
     #[test]

@@ -3,9 +3,11 @@
 mod auth;
 mod classify;
 mod connect;
+mod content;
 mod dialogue;
 mod encode;
 mod failure;
+mod growing;
 mod pool;
 mod replies;
 mod report;
@@ -17,7 +19,9 @@ mod wording;
 
 pub use classify::{Fate, Verdict, classify};
 pub use encode::DotStuffer;
+pub use growing::{Grower, Growing, growing};
 pub use pool::Upstream;
+pub use replies::{NoReply, first_reply};
 pub use stage::Stage;
 pub use tls::UpstreamError;
 
@@ -40,7 +44,32 @@ pub struct Attempt {
     /// What was asked for about notifications, by the recipients' index here. Passed on where the server offers DSN.
     pub dsn: Option<Box<Dsn>>,
     /// The content.
-    pub content: ContentSource,
+    pub content: AttemptContent,
+}
+
+/// What is to be sent.
+#[derive(Debug, Clone)]
+pub enum AttemptContent {
+    /// All of it is here.
+    Whole(ContentSource),
+    /// It is still being received.
+    Growing(Growing),
+}
+
+impl AttemptContent {
+    /// Its octets, where they are known.
+    fn octets(&self) -> Option<u64> {
+        match self {
+            Self::Whole(source) => Some(source.len()),
+            Self::Growing(_) => None,
+        }
+    }
+}
+
+impl From<ContentSource> for AttemptContent {
+    fn from(source: ContentSource) -> Self {
+        Self::Whole(source)
+    }
 }
 
 /// What happened to one recipient.

@@ -10,10 +10,10 @@ const REPLY_LIMIT: usize = 64 * 1024;
 
 /// What came is no SMTP reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoReply;
+pub struct NoReply;
 
 /// The first reply in `octets` and its length, `None` while it is not complete.
-pub(super) fn first_reply(octets: &[u8]) -> Result<Option<(Reply, usize)>, NoReply> {
+pub fn first_reply(octets: &[u8]) -> Result<Option<(Reply, usize)>, NoReply> {
     let mut text = String::new();
     let mut start = 0;
     let mut enhanced: Option<EnhancedCode> = None;

@@ -2,21 +2,16 @@
 //! (RFC 5321 §3.3, RFC 2920).
 
 use super::{
-    Attempt, DotStuffer, Stage, Trouble,
+    Attempt, Stage, Trouble, content,
     dialogue::{Capabilities, Connection},
     failure::{Cause, Failure, trouble},
 };
 use crate::{
     failpoint::{self, Point},
-    mail::{
-        BodyType, ContentSource, Dsn, EnhancedCode, ForwardPath, Mailbox, Reply, ReplyClass, ReversePath,
-    },
+    mail::{BodyType, Dsn, EnhancedCode, ForwardPath, Mailbox, Reply, ReplyClass, ReversePath},
 };
 use std::fmt::Display;
-use tokio::io::AsyncReadExt;
 
-/// Octets of content that are encoded and written at once.
-const BLOCK: usize = 64 * 1024;
 /// Commands in one flight, so that neither side's socket buffers fill while both are writing.
 const FLIGHT: usize = 128;
 
@@ -175,7 +170,7 @@ impl Run<'_> {
 
     async fn send_content(&mut self) -> Result<End, Failure> {
         failpoint::reach(Point::DataAccepted);
-        if let Err(failure) = self.stream_content().await {
+        if let Err(failure) = content::send(&mut self.connection.wire, &self.attempt.content).await {
             // A server that refuses in the middle of the content says why before it hangs up.
             if failure.stage == Stage::Content
                 && matches!(failure.cause, Cause::Lost(_) | Cause::Nonsense)
@@ -197,56 +192,6 @@ impl Run<'_> {
         self.answer_rest(Stage::Content, &reply);
         Ok(End::Clean)
     }
-
-    /// Sends the octets; the final dot leaves in the last write, at [`Stage::InDoubt`].
-    async fn stream_content(&mut self) -> Result<(), Failure> {
-        let wire = &mut self.connection.wire;
-        wire.in_step(Stage::Content)?;
-        let mut sent = false;
-        let mut stuffer = DotStuffer::default();
-        match &self.attempt.content {
-            ContentSource::Memory(content) => {
-                for block in content.octets().chunks(BLOCK) {
-                    if !wire.out().is_empty() {
-                        wire.flush(Stage::Content).await?;
-                        sent = true;
-                        failpoint::reach(Point::ContentUnderWay);
-                    }
-                    stuffer.encode(block, wire.out());
-                }
-            }
-            ContentSource::File { path, octets } => {
-                let failed = |why: String| Failure::new(Stage::Content, Cause::Content(why));
-                let mut file =
-                    tokio::fs::File::open(path).await.map_err(|error| failed(error.to_string()))?;
-                let mut block = Vec::with_capacity(BLOCK);
-                let mut left = *octets;
-                while left > 0 {
-                    if !wire.out().is_empty() {
-                        wire.flush(Stage::Content).await?;
-                        sent = true;
-                        failpoint::reach(Point::ContentUnderWay);
-                    }
-                    block.clear();
-                    let read = (&mut file).take(left.min(BLOCK as u64)).read_to_end(&mut block).await;
-                    let read = read.map_err(|error| failed(error.to_string()))?;
-                    if read == 0 {
-                        return Err(failed("the file is shorter than it was".to_owned()));
-                    }
-                    left -= read as u64;
-                    stuffer.encode(&block, wire.out());
-                }
-            }
-        }
-        // A verdict on a message that it does not have in full is none, and after the dot it would pass for one.
-        if sent && wire.has_spoken().await {
-            return Err(Failure::new(Stage::Content, Cause::Nonsense));
-        }
-        stuffer.finish(wire.out());
-        wire.flush(Stage::InDoubt).await?;
-        failpoint::reach(Point::DotSent);
-        Ok(())
-    }
 }
 
 impl Command {
@@ -265,8 +210,8 @@ fn mail(capabilities: Capabilities, attempt: &Attempt) -> String {
         ReversePath::Mailbox(mailbox) => address(mailbox, capabilities.smtputf8),
     };
     let mut command = format!("MAIL FROM:<{path}>");
-    if capabilities.size.is_some() {
-        command.push_str(&format!(" SIZE={}", attempt.content.len()));
+    if let (Some(_), Some(octets)) = (capabilities.size, attempt.content.octets()) {
+        command.push_str(&format!(" SIZE={octets}"));
     }
     // Eight-bit content goes out as it is even where 8BITMIME is not offered: octets in are octets out.
     if capabilities.eight_bit && attempt.body == BodyType::EightBitMime {
@@ -319,16 +264,16 @@ fn address(mailbox: &Mailbox, smtputf8: bool) -> String {
 
 /// Why this server can never take the message for this recipient; known before MAIL.
 fn unsendable(capabilities: Capabilities, attempt: &Attempt, recipient: &ForwardPath) -> Option<Trouble> {
-    if let Some(limit) = capabilities.size.filter(|limit| *limit > 0) {
-        let octets = attempt.content.len();
-        if octets > limit {
-            return Some(trouble(
-                Stage::Mail,
-                EnhancedCode(5, 3, 4),
-                format!("the message has {octets} octets, and the mail server takes {limit} at most"),
-                "send it in parts or with smaller attachments, or have the limit raised at the provider",
-            ));
-        }
+    if let Some(limit) = capabilities.size.filter(|limit| *limit > 0)
+        && let Some(octets) = attempt.content.octets()
+        && octets > limit
+    {
+        return Some(trouble(
+            Stage::Mail,
+            EnhancedCode(5, 3, 4),
+            format!("the message has {octets} octets, and the mail server takes {limit} at most"),
+            "send it in parts or with smaller attachments, or have the limit raised at the provider",
+        ));
     }
     let foreign = |mailbox: &Mailbox| !mailbox.local_part().is_ascii();
     let sender = attempt.reverse_path.mailbox().is_some_and(foreign);

@@ -2,7 +2,7 @@
 
 use super::{
     Queue,
-    journal::{self, Found, SegmentNumber},
+    journal::{self, Found, LaterVersion, ScanError, SegmentNumber},
     recovery::{CONTENT, JOURNAL, content_path},
     verify::{Audit, Contents, Problem, Report, Spot},
 };
@@ -21,15 +21,40 @@ const BUFFER: usize = 256 << 10;
 /// The end of a journal that nobody writes to.
 const ALL: (SegmentNumber, u32) = (SegmentNumber::MAX, u32::MAX);
 
-/// Why a queue could not be verified.
+/// Why a queue could not be looked at.
 #[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
+pub enum InspectError {
     /// Somebody wrote to it meanwhile.
     #[error("the queue changed while it was read; try again")]
     Changed,
     /// The disk refuses.
     #[error("the queue cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// A later waxseal has written to it.
+    #[error(transparent)]
+    Later(#[from] LaterVersion),
+}
+
+impl From<ScanError> for InspectError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Later(version) => version.into(),
+            ScanError::Io(error) => error.into(),
+        }
+    }
+}
+
+/// Looks at the queue in a directory that no daemon has, without a lock; what was read counts only where nobody began to
+/// write meanwhile.
+pub(super) fn unchanged<T>(
+    directory: &Path,
+    read: impl FnOnce(&Path) -> Result<T, InspectError>,
+) -> Result<T, InspectError> {
+    let journal = directory.join(JOURNAL);
+    let before = journal::list(&journal)?;
+    let value = read(&journal);
+    // A start begins a segment, and may take others away.
+    if journal::list(&journal)? == before { value } else { Err(InspectError::Changed) }
 }
 
 /// Verifies the queue in a directory while no daemon has it: every record of every segment, every content file with its
@@ -37,13 +62,11 @@ pub enum VerifyError {
 ///
 /// # Errors
 /// Where something but single files cannot be read, or a daemon has started meanwhile.
-pub fn verify_stopped(directory: &Path) -> Result<Report, VerifyError> {
-    let segments = || journal::list(&directory.join(JOURNAL));
-    let before = segments()?;
-    let audit = read_journal(directory, ALL)?;
-    let report = with_contents(audit, directory, |_| true)?;
-    // A start begins a segment.
-    if segments()? == before { Ok(report) } else { Err(VerifyError::Changed) }
+pub fn verify_stopped(directory: &Path) -> Result<Report, InspectError> {
+    unchanged(directory, |_| {
+        let audit = read_journal(directory, ALL)?;
+        Ok(with_contents(audit, directory, |_| true)?)
+    })
 }
 
 impl Queue {
@@ -51,7 +74,7 @@ impl Queue {
     ///
     /// # Errors
     /// As [`verify_stopped`].
-    pub fn verify(&self) -> Result<Report, VerifyError> {
+    pub fn verify(&self) -> Result<Report, InspectError> {
         let directory = &self.shared.directory;
         for _ in 0..TRIES {
             let end = self.journal().end();
@@ -63,7 +86,7 @@ impl Queue {
                 return Ok(with_contents(audit, directory, |id| self.state().item(id).is_some())?);
             }
         }
-        Err(VerifyError::Changed)
+        Err(InspectError::Changed)
     }
 }
 

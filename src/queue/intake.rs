@@ -7,7 +7,9 @@ use super::{
     journal::{Durability, Place},
     pool::Share,
     read_back::blocking,
-    record, told,
+    record,
+    through::Early,
+    told,
 };
 use crate::{
     account::{AccountId, ApplicationId},
@@ -82,6 +84,18 @@ pub struct Intake {
     scan: HeaderScan,
     /// Whether it is a notification of our own.
     notification: bool,
+    ahead: Ahead,
+}
+
+/// Whether the provider gets the message while it is still being received.
+#[derive(Debug)]
+enum Ahead {
+    /// Nobody has asked for it.
+    No,
+    /// It was asked for, and could not be.
+    Refused,
+    /// It does.
+    Underway(Early),
 }
 
 /// The file of a large content until its message is committed. Dropped before that, it goes.
@@ -131,6 +145,7 @@ impl Intake {
             broken: false,
             scan: HeaderScan::default(),
             notification: false,
+            ahead: Ahead::No,
         }
     }
 
@@ -184,8 +199,20 @@ impl Intake {
         drop(turn);
         self.share.set(0);
         self.broken = false;
+        if let Ahead::Underway(early) = &self.ahead {
+            early.grew(content.octets);
+        }
         self.file = Some(content);
         Ok(())
+    }
+
+    /// Lets the provider have what is in a file already, while the rest still comes: for large messages of accounts that
+    /// deliver `through`, where there is a connection to spare. To be called behind any [`Intake::write`]; it asks once.
+    pub fn send_ahead(&mut self, receipt: &Receipt) {
+        if let (Ahead::No, Some(content)) = (&self.ahead, &self.file) {
+            let early = Early::begin(&self.queue, self.id, receipt, content.path.clone(), content.octets);
+            self.ahead = early.map_or(Ahead::Refused, Ahead::Underway);
+        }
     }
 
     /// Makes the message durable, or, where its account delivers `through`, offers it to the provider first. After
@@ -235,7 +262,12 @@ impl Intake {
                 ContentSource::Memory(content.map_err(|error| CommitError::Io(error.to_string()))?)
             }
         };
-        Ok(Whole { queue: self.queue.clone(), received: Arc::new(received), source, file, share: self.share })
+        let early = match self.ahead {
+            Ahead::Underway(early) => Some(early),
+            Ahead::No | Ahead::Refused => None,
+        };
+        let (queue, share) = (self.queue, self.share);
+        Ok(Whole { queue, received: Arc::new(received), source, file, early, share })
     }
 }
 
@@ -252,6 +284,7 @@ pub(super) struct Whole {
     pub(super) received: Arc<Received>,
     pub(super) source: ContentSource,
     file: Option<ContentFile>,
+    pub(super) early: Option<Early>,
     /// What a content in memory takes of what there is.
     share: Share,
 }

@@ -23,16 +23,18 @@ mod sorted;
 mod space;
 mod state;
 pub mod status;
+mod stopped;
 mod through;
 mod told;
 pub mod verify;
 
 pub use clock::Clock;
-pub use inspect::{VerifyError, verify_stopped};
+pub use inspect::{InspectError, verify_stopped};
 pub use intake::{CommitError, Commitment, Intake, Receipt};
 pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
 pub use runner::{Carrier, DeliverFuture, Outlet};
+pub use stopped::{list_stopped, show_stopped};
 
 use crate::{
     config::QueueSettings,

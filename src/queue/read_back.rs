@@ -21,22 +21,28 @@ pub(super) struct ReadBack {
     place: ContentPlace,
 }
 
-impl Queue {
-    /// What was received and where it stands. Blocks on the disk.
-    pub(super) fn read_back(&self, item: &Item) -> io::Result<ReadBack> {
-        let (Record::Received { received, content: place }, content) = self.journal().read(item.received)?
-        else {
+impl ReadBack {
+    /// What was received and where it stands, by a reader of records.
+    pub(super) fn by(item: &Item, read: impl Fn(Place) -> io::Result<(Record, Vec<u8>)>) -> io::Result<Self> {
+        let (Record::Received { received, content: place }, content) = read(item.received)? else {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let recipients = received.envelope.forward_paths().len();
         let status = match item.status {
             Place::NONE => Status::fresh(recipients, received.received_at),
-            place => match self.journal().read(place)?.0 {
+            place => match read(place)?.0 {
                 Record::Status { status, .. } if status.recipients.len() == recipients => status,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             },
         };
-        Ok(ReadBack { received, status, content, place })
+        Ok(Self { received, status, content, place })
+    }
+}
+
+impl Queue {
+    /// What was received and where it stands. Blocks on the disk.
+    pub(super) fn read_back(&self, item: &Item) -> io::Result<ReadBack> {
+        ReadBack::by(item, |place| self.journal().read(place))
     }
 
     /// Where the content of a message is, checked. Blocks on the disk.

@@ -135,13 +135,13 @@ fn read(
 /// The index as the records build it, one after the other: only what lives takes memory. A message is `Active` until all
 /// records have been read, unless its last status says otherwise.
 #[derive(Default)]
-struct Found {
-    state: State,
+pub(super) struct Found {
+    pub(super) state: State,
     last_id: u64,
 }
 
 impl Found {
-    fn take(&mut self, record: Record, place: Place) {
+    pub(super) fn take(&mut self, record: Record, place: Place) {
         let id = match &record {
             Record::Received { received, .. } => received.id,
             Record::Status { id, .. } | Record::Done { id, .. } => *id,
@@ -182,7 +182,7 @@ impl Found {
     }
 
     /// Puts what is neither held nor failed into its lane.
-    fn enqueue(&mut self) -> Recovery {
+    pub(super) fn enqueue(&mut self) -> Recovery {
         let mut recovery = Recovery::default();
         let mut waiting = Vec::new();
         for item in self.state.items() {

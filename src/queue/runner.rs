@@ -14,8 +14,8 @@ use super::{
 use crate::{
     account::{AccountId, Delivery, Pacing},
     failpoint::{self, Point},
-    mail::{ContentSource, Mailbox, QueueId, ReversePath},
-    outbound::{Attempt, Disposition, Outcome, Stage, Upstream},
+    mail::{ContentSource, Envelope, Mailbox, QueueId, ReversePath},
+    outbound::{Attempt, AttemptContent, Disposition, Outcome, Stage, Upstream},
 };
 use std::{
     collections::HashMap,
@@ -146,14 +146,19 @@ pub(super) fn put_back(state: &mut State, id: QueueId) {
 }
 
 /// A transaction for the recipients at these indexes.
-pub(super) fn attempt_at(received: &Received, tried: &[usize], content: ContentSource) -> Attempt {
+pub(super) fn attempt_at(
+    queue_id: QueueId,
+    envelope: &Envelope,
+    tried: &[usize],
+    content: AttemptContent,
+) -> Attempt {
     Attempt {
-        queue_id: received.id,
-        reverse_path: received.envelope.reverse_path().clone(),
-        recipients: entry::paths(&received.envelope, tried),
-        body: received.envelope.body(),
-        smtputf8: received.envelope.smtputf8(),
-        dsn: received.envelope.dsn_of(tried),
+        queue_id,
+        reverse_path: envelope.reverse_path().clone(),
+        recipients: entry::paths(envelope, tried),
+        body: envelope.body(),
+        smtputf8: envelope.smtputf8(),
+        dsn: envelope.dsn_of(tried),
         content,
     }
 }
@@ -353,7 +358,7 @@ impl Queue {
             return; // The day is full: it goes back to its lane, which waits.
         }
         tried.truncate(granted);
-        let mut attempt = attempt_at(&received, &tried, content);
+        let mut attempt = attempt_at(received.id, &received.envelope, &tried, content.clone().into());
         let mut outcome = carrier.deliver(&attempt).await;
         let own_address = self.state().lane(&claimed.account).address.clone();
         if received.notification
@@ -364,8 +369,9 @@ impl Queue {
             attempt.reverse_path = ReversePath::Mailbox(address);
             outcome = carrier.deliver(&attempt).await;
         }
-        self.tell_relayed(&claimed.account, &received, &attempt.content, &tried, &outcome).await;
         drop(attempt);
+        self.tell_relayed(&claimed.account, &received, &content, &tried, &outcome).await;
+        drop(content);
         self.settle(claimed, &received, status, &tried, &outcome).await;
     }
 

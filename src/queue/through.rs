@@ -1,90 +1,66 @@
 //! `delivery = "through"`: the message is offered to the provider while its client waits, and the client gets the
 //! provider's verdict. What the provider does not decide in time goes to the queue.
 
+mod early;
+mod slot;
+
+pub(super) use early::Early;
+
 use super::{
     Queue,
-    entry::Received,
     intake::{CommitError, Commitment, Whole},
     journal::Durability,
-    lane::sender_class,
-    runner::{Claimed, attempt_at},
     status::{Next, Status},
     told::{self, Tried},
 };
 use crate::{
-    account::{AccountId, ApplicationId, Delivery, Pacing},
-    mail::{EnhancedCode, QueueId, Reply, ReplyClass},
+    mail::{EnhancedCode, Reply, ReplyClass},
     outbound::{Disposition, Outcome, Trouble},
 };
+use slot::{Offer, Slot, Underway};
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::task::JoinHandle;
 
-/// A transaction of a message that the queue does not have, counted in its lane until it is dropped or given away.
-struct Slot {
-    queue: Queue,
-    account: AccountId,
-    pacing: Pacing,
-    /// Recipients counted against the day.
-    reserved: usize,
-    given_away: bool,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if !self.given_away {
-            let now = self.queue.now();
-            let mut state = self.queue.state();
-            let lane = state.lane(&self.account);
-            lane.pace.refund(self.reserved, now);
-            lane.end();
-            drop(state);
-            self.queue.shared.lanes.wake(&self.account);
-        }
-    }
-}
-
-impl Slot {
-    /// The slot goes over to the queue: it ends with the settling of the message.
-    fn give_to(mut self, id: QueueId) -> Box<Claimed> {
-        self.given_away = true;
-        Claimed::started(&self.queue, self.account.clone(), id, self.pacing)
-    }
-
-    /// The slot ends with what the attempt said about the lane.
-    fn end(mut self, outcome: &Outcome) {
-        self.given_away = true;
-        self.queue.take_in(&self.account, &self.pacing, self.reserved, outcome);
-    }
-}
-
 impl Whole {
     /// Steps 8 to 14 in one where the account delivers `through` and its lane is free, else step 8.
-    pub(super) async fn through_or_queued(self) -> Result<Commitment, CommitError> {
-        match self.queue.slot_for(&self.received) {
-            Some(slot) => self.through(slot).await,
+    pub(super) async fn through_or_queued(mut self) -> Result<Commitment, CommitError> {
+        let received = &self.received;
+        let underway = match self.early.take() {
+            Some(early) => early.finish(received.size),
+            None => self.queue.offer(Offer {
+                id: received.id,
+                account: &received.account,
+                application: received.application.as_ref(),
+                envelope: &received.envelope,
+                content: self.source.clone().into(),
+            }),
+        };
+        match underway {
+            Some(underway) => self.through(underway).await,
             None => self.queued().await,
         }
     }
 
-    async fn through(self, slot: Slot) -> Result<Commitment, CommitError> {
-        let Some(carrier) = self.queue.shared.lanes.carrier(&slot.account) else {
-            return self.queued().await;
-        };
+    async fn through(self, underway: Underway) -> Result<Commitment, CommitError> {
+        let Underway { slot, mut delivery, given_up } = underway;
         let all: Vec<usize> = (0..self.received.envelope.forward_paths().len()).collect();
-        let attempt = attempt_at(&self.received, &all, self.source.clone());
-        let mut delivery =
-            self.queue.shared.lanes.tasks.spawn(async move { carrier.deliver(&attempt).await });
-        match tokio::time::timeout(self.queue.through_timeout(), &mut delivery).await {
-            Ok(Ok(outcome)) => self.decided(slot, &all, &outcome).await,
+        let outcome = match tokio::time::timeout(self.queue.through_timeout(), &mut delivery).await {
+            Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => {
                 drop(slot);
-                self.queued().await
+                return self.queued().await;
             }
-            Err(_) => self.overtaken(slot, all, delivery).await,
+            Err(_) => return self.overtaken(slot, all, delivery).await,
+        };
+        if given_up.is_some_and(|given_up| given_up.load(Ordering::Acquire)) {
+            // Nothing was decided: the provider would have had to wait for the rest. Now all of it is here.
+            drop(slot);
+            return Box::pin(self.through_or_queued()).await;
         }
+        self.decided(slot, &all, &outcome).await
     }
 
     /// The provider has answered in time. Its verdict on all recipients is the client's; anything else is queued as far
@@ -170,33 +146,6 @@ impl Whole {
 }
 
 impl Queue {
-    /// A transaction for a message that its client waits for; `None` where it has to be queued first.
-    fn slot_for(&self, received: &Arc<Received>) -> Option<Slot> {
-        let now = self.now();
-        let recipients = received.envelope.forward_paths().len();
-        let application = received.application.as_ref().map(ApplicationId::as_str);
-        let mut state = self.state();
-        let lane = state.lane(&received.account);
-        let pacing = lane.pacing.filter(|_| lane.delivery == Delivery::Through)?;
-        let class = sender_class(application, &received.envelope.reverse_path().to_string());
-        if pacing.max_recipients_per_message.is_some_and(|most| recipients > most)
-            || lane.has_new(class)
-            || lane.start(now).is_err()
-        {
-            return None;
-        }
-        let reserved = lane.pace.reserve(&pacing, recipients, now);
-        let slot = Slot {
-            queue: self.clone(),
-            account: received.account.clone(),
-            pacing,
-            reserved,
-            given_away: false,
-        };
-        drop(state);
-        (reserved == recipients).then_some(slot)
-    }
-
     fn through_timeout(&self) -> Duration {
         self.shared.settings.read().unwrap_or_else(PoisonError::into_inner).0.through_timeout
     }

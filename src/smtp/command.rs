@@ -1,6 +1,6 @@
 //! The command grammar (RFC 5321 §4.1.1), lenient where old clients need it, total on any octets.
 
-use super::{limits::CLIENT_NAME, replies};
+use super::{auth::Auth, limits::CLIENT_NAME, replies};
 use crate::mail::{BodyType, DsnRecipient, DsnRequest, ForwardPath, Reply, ReversePath};
 use std::str::FromStr;
 
@@ -31,6 +31,10 @@ pub enum Command {
     Help,
     /// QUIT.
     Quit,
+    /// STARTTLS.
+    StartTls,
+    /// AUTH.
+    Auth(Auth),
     /// The request line of another protocol: a browser, or a cross-protocol attack through one.
     Http,
 }
@@ -84,7 +88,11 @@ pub struct Chunk {
 pub fn parse(line: &[u8]) -> Result<Command, Reply> {
     let line = line.trim_ascii();
     let verb_end = line.iter().position(|b| b.is_ascii_whitespace()).unwrap_or(line.len());
-    let (verb, rest) = (&line[..verb_end], line[verb_end..].trim_ascii_start());
+    let (verb, rest) = match line.split_at_checked(5) {
+        // `AUTH=LOGIN` is what EHLO offers to old clients, and what some of them send back.
+        Some((start, rest)) if start.eq_ignore_ascii_case(b"AUTH=") => (&line[..4], rest.trim_ascii_start()),
+        _ => (&line[..verb_end], line[verb_end..].trim_ascii_start()),
+    };
     let alone = |command| if rest.is_empty() { Ok(command) } else { Err(replies::no_parameters()) };
     let mut upper = [0u8; 8];
     let Some(upper) = upper.get_mut(..verb.len()) else {
@@ -101,11 +109,14 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"BDAT" => Ok(chunk(rest).map_or(Command::BdatUnclear, Command::Bdat)),
         b"RSET" => alone(Command::Rset),
         b"QUIT" => alone(Command::Quit),
+        b"STARTTLS" => alone(Command::StartTls),
+        b"AUTH" => Auth::parse(rest).map(Command::Auth),
         b"NOOP" => Ok(Command::Noop),
         b"VRFY" => Ok(Command::Vrfy),
         b"HELP" => Ok(Command::Help),
-        b"EXPN" | b"TURN" | b"ETRN" | b"ATRN" | b"SEND" | b"SOML" | b"SAML" | b"AUTH" | b"STARTTLS"
-        | b"XCLIENT" | b"XFORWARD" => Err(replies::not_implemented()),
+        b"EXPN" | b"TURN" | b"ETRN" | b"ATRN" | b"SEND" | b"SOML" | b"SAML" | b"XCLIENT" | b"XFORWARD" => {
+            Err(replies::not_implemented())
+        }
         b"GET" | b"POST" | b"PUT" | b"HEAD" | b"CONNECT" | b"OPTIONS" | b"DELETE" | b"PATCH" | b"TRACE"
         | b"PRI" => Ok(Command::Http),
         _ => Err(replies::unknown_command()),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::mail::{Notify, Ret};
+use crate::smtp::auth::Mechanism;
 use proptest::prelude::*;
 
 #[test]
@@ -18,7 +19,12 @@ fn verbs() {
         ("HELP", Ok(Command::Help)),
         ("EXPN staff", Err(502)),
         ("TURN", Err(502)),
-        ("STARTTLS", Err(502)),
+        ("starttls", Ok(Command::StartTls)),
+        ("STARTTLS now", Err(501)),
+        ("AUTH", Err(501)),
+        ("AUTH=", Err(501)),
+        ("AUTHOR", Err(500)),
+        ("XCLIENT ADDR=192.0.2.1", Err(502)),
         ("GET / HTTP/1.1", Ok(Command::Http)),
         ("", Err(500)),
         ("XYZZY", Err(500)),
@@ -124,6 +130,16 @@ fn rcpt() {
         };
         assert_eq!(got, wanted.map(str::to_owned), "{line:?}");
     }
+}
+
+#[test]
+fn auth_is_understood_as_old_clients_write_it() {
+    for line in ["AUTH LOGIN", "auth login", "AUTH=LOGIN", "auth= login", "AUTH LOGIN "] {
+        let Ok(Command::Auth(auth)) = parse(line.as_bytes()) else { panic!("{line}") };
+        assert_eq!((auth.mechanism, auth.initial), (Some(Mechanism::Login), None), "{line}");
+    }
+    let Ok(Command::Auth(auth)) = parse(b"AUTH PLAIN =") else { panic!() };
+    assert!(auth.mechanism == Some(Mechanism::Plain) && auth.initial.is_some());
 }
 
 #[test]

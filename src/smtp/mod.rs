@@ -1,5 +1,6 @@
 //! The server's half of SMTP as octets and decisions (RFC 5321). Pure: no I/O, no clock.
 
+pub mod auth;
 pub mod chunk;
 pub mod command;
 pub mod data;
@@ -7,6 +8,7 @@ pub mod limits;
 pub mod line;
 pub mod pace;
 pub mod replies;
+pub mod standing;
 pub mod transaction;
 
 pub use chunk::ChunkDecoder;
@@ -14,4 +16,5 @@ pub use command::Command;
 pub use data::{DataDecoder, Progress};
 pub use line::{LineSplitter, Split};
 pub use pace::Pace;
+pub use standing::{Authentication, Encryption, Standing};
 pub use transaction::{MailTransaction, Sender};

@@ -19,6 +19,10 @@ replies! {
     recipient_ok = 250 (2, 1, 5) "Recipient OK";
     /// QUIT.
     bye = 221 (2, 0, 0) "Bye";
+    /// AUTH: the login is good.
+    logged_in = 235 (2, 7, 0) "Authentication successful";
+    /// STARTTLS: the handshake may begin.
+    ready_for_tls = 220 (2, 0, 0) "Ready to start TLS";
     /// VRFY: the provider knows, not we (RFC 5321 §3.5.3).
     cannot_verify = 252 (2, 0, 0) "Cannot verify the user, but will take mail and try to deliver it";
     /// HELP.
@@ -54,6 +58,33 @@ replies! {
     mail_first = 503 (5, 5, 1) "Need MAIL first";
     /// DATA without recipients.
     rcpt_first = 503 (5, 5, 1) "Need RCPT first";
+
+    /// STARTTLS under TLS.
+    tls_twice = 503 (5, 5, 1) "TLS is active already";
+    /// AUTH without a mechanism, or with more than that and a response.
+    auth_syntax = 501 (5, 5, 4) "Syntax: AUTH mechanism [initial-response]";
+    /// AUTH with a mechanism that there is not.
+    unknown_mechanism = 504 (5, 5, 4) "Mechanism not known; there are PLAIN and LOGIN";
+    /// A response that is no base64, or no message of the mechanism.
+    auth_undecodable = 501 (5, 5, 2) "Response cannot be decoded";
+    /// The client cancelled the exchange.
+    auth_cancelled = 501 (5, 0, 0) "Authentication cancelled";
+    /// AUTH once more.
+    auth_twice = 503 (5, 5, 1) "Authenticated already";
+    /// AUTH inside a transaction.
+    auth_in_transaction = 503 (5, 5, 1) "AUTH is not permitted during a mail transaction";
+    /// MAIL before a login where the listener demands one.
+    auth_first = 530 (5, 7, 0) "Authentication required";
+    /// No such user, or not the user's password: which of them is not told.
+    auth_failed = 535 (5, 7, 8) "Authentication credentials invalid";
+    /// A password would travel in the clear.
+    auth_needs_tls = 538 (5, 7, 11) "Encryption required for this mechanism: STARTTLS first";
+    /// The login could not be looked at.
+    auth_trouble = 454 (4, 7, 0) "Temporary authentication failure, try again later";
+    /// The listener demands TLS (RFC 3207 §4).
+    tls_first = 530 (5, 7, 0) "Must issue a STARTTLS command first";
+    /// Plaintext where a TLS handshake was due.
+    tls_expected = 554 (5, 5, 1) "A TLS handshake was expected here; closing connection";
 
     /// RCPT over the limit (RFC 5321 §4.5.3.1.10).
     too_many_recipients = 452 (4, 5, 3) "Too many recipients";

@@ -33,8 +33,8 @@ pub enum MailTransaction<R> {
     Addressed(Sender<R>, Vec<Rcpt>),
     /// DATA was taken: octets are content until the end of data.
     Receiving(Envelope, R),
-    /// BDAT was taken: further chunks may follow.
-    Chunking(Envelope, R),
+    /// BDAT was taken, and the envelope given away with it: further chunks may follow.
+    Chunking,
 }
 
 impl<R> MailTransaction<R> {
@@ -73,33 +73,38 @@ impl<R> MailTransaction<R> {
 
     /// DATA: completes the envelope.
     pub fn data(self) -> (Self, Reply) {
-        let (state, refusal) = self.complete(Self::Receiving);
-        (state, refusal.unwrap_or_else(replies::start_input))
-    }
-
-    /// BDAT: completes the envelope at the first chunk. `Err` is what to answer once the chunk's octets are over.
-    pub fn bdat(self) -> (Self, Result<(), Reply>) {
-        if matches!(self, Self::Chunking(..)) {
-            return (self, Ok(()));
+        match self.complete() {
+            (_, Ok((envelope, route))) => (Self::Receiving(envelope, route), replies::start_input()),
+            (state, Err(refusal)) => (state, refusal),
         }
-        let (state, refusal) = self.complete(Self::Chunking);
-        (state, refusal.map_or(Ok(()), Err))
     }
 
-    /// Goes on with the envelope and its route, where there is a recipient; else stays, with a reply.
-    fn complete(self, next: impl FnOnce(Envelope, R) -> Self) -> (Self, Option<Reply>) {
+    /// BDAT: the first chunk completes the envelope and gives it away with its route. `Err` is what to answer once the
+    /// chunk's octets are over.
+    pub fn bdat(self) -> (Self, Result<Option<(Envelope, R)>, Reply>) {
+        if matches!(self, Self::Chunking) {
+            return (self, Ok(None));
+        }
+        match self.complete() {
+            (_, Ok(begun)) => (Self::Chunking, Ok(Some(begun))),
+            (state, Err(refusal)) => (state, Err(refusal)),
+        }
+    }
+
+    /// The envelope and its route, where there is a recipient; else a reply, and what stays.
+    fn complete(self) -> (Self, Result<(Envelope, R), Reply>) {
         match self {
             Self::Addressed(Sender { reverse_path, body, smtputf8, dsn, route }, rcpts) => {
                 let (paths, wishes) = rcpts.into_iter().map(|rcpt| (rcpt.forward_path, rcpt.dsn)).unzip();
                 match Envelope::new(reverse_path, paths, body, smtputf8) {
-                    Ok(envelope) => (next(envelope.with_dsn(dsn, wishes), route), None),
-                    Err(_) => (Self::Idle, Some(replies::rcpt_first())),
+                    Ok(envelope) => (Self::Idle, Ok((envelope.with_dsn(dsn, wishes), route))),
+                    Err(_) => (Self::Idle, Err(replies::rcpt_first())),
                 }
             }
-            Self::Open(sender) => (Self::Open(sender), Some(replies::rcpt_first())),
+            Self::Open(sender) => (Self::Open(sender), Err(replies::rcpt_first())),
             other => {
                 let (state, reply) = other.out_of_place();
-                (state, Some(reply))
+                (state, Err(reply))
             }
         }
     }
@@ -109,24 +114,15 @@ impl<R> MailTransaction<R> {
         let reply = match self {
             Self::Idle | Self::Receiving(..) => replies::mail_first(),
             Self::Open(_) | Self::Addressed(..) => replies::nested_mail(),
-            Self::Chunking(..) => replies::amid_chunks(),
+            Self::Chunking => replies::amid_chunks(),
         };
         (self, reply)
     }
 
-    /// What MAIL said of the addresses: whether they may be beyond ASCII.
-    pub fn smtputf8(&self) -> bool {
-        match self {
-            Self::Idle => false,
-            Self::Open(sender) | Self::Addressed(sender, _) => sender.smtputf8,
-            Self::Receiving(envelope, _) | Self::Chunking(envelope, _) => envelope.smtputf8(),
-        }
-    }
-
-    /// The end of data or of the last chunk: the envelope and its route, where a message was being received.
+    /// DATA was taken: the envelope and its route.
     pub fn finish(self) -> Option<(Envelope, R)> {
         match self {
-            Self::Receiving(envelope, route) | Self::Chunking(envelope, route) => Some((envelope, route)),
+            Self::Receiving(envelope, route) => Some((envelope, route)),
             _ => None,
         }
     }
@@ -192,18 +188,19 @@ mod tests {
     fn chunks_follow_each_other_and_nothing_else_comes_between() {
         let (t, _) = open(Transaction::Idle);
         let (t, refused) = t.bdat();
-        assert_eq!(refused.map_err(|r| r.to_string()), Err("503 5.5.1 Need RCPT first".into()));
+        assert_eq!(refused, Err(replies::rcpt_first()));
         let (t, _) = t.rcpt(rcpt(None), 2);
         let (t, first) = t.bdat();
         let (t, second) = t.bdat();
-        assert_eq!((first, second), (Ok(()), Ok(())));
+        assert!(matches!(first, Ok(Some((envelope, "route"))) if envelope.forward_paths().len() == 1));
+        assert_eq!(second, Ok(None));
         let (t, reply) = open(t);
         assert_eq!(reply, replies::amid_chunks());
         let (t, reply) = t.rcpt(rcpt(None), 2);
         assert_eq!(reply, replies::amid_chunks());
         let (t, reply) = t.data();
         assert_eq!(reply, replies::amid_chunks());
-        assert!(t.finish().is_some());
+        assert!(matches!(t, Transaction::Chunking));
         assert_eq!(Transaction::Idle.bdat(), (Transaction::Idle, Err(replies::mail_first())));
     }
 

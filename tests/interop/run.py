@@ -5,8 +5,6 @@ Standard library only. Everything runs on loopback and ends by itself.
 """
 
 import argparse
-import email.utils
-import glob
 import json
 import os
 import re
@@ -19,287 +17,14 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-HOSTNAME = "relay.example.com"
-PATIENCE = 30  # seconds that anything may take
+from base import PATIENCE, ROOT, Failure, Process, ensure, free_port, installed, wait_until
+from drivers import BODY, CLIENTS, Job, send_smtplib, send_swaks
+from octets import compare, without_per_run, without_trace
+from recorder import Recorder
+from relay import Relay, Sandbox, opener, redirected
+
 TOTAL = 300  # seconds for everything
-
-
-class Failure(Exception):
-    """A check that did not hold, in one sentence."""
-
-
-def ensure(holds, sentence):
-    if not holds:
-        raise Failure(sentence)
-
-
-def wait_until(sentence, look, patience=PATIENCE):
-    """What look() gives as soon as it is true."""
-    end = time.monotonic() + patience
-    while True:
-        value = look()
-        if value:
-            return value
-        ensure(time.monotonic() < end, f"{sentence}: not within {patience} s")
-        time.sleep(0.05)
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def environment():
-    """No proxy stands between two programs on loopback, and no setting comes in from outside."""
-    drop = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    return {k: v for k, v in os.environ.items() if k.upper() not in drop and not k.startswith("WAXSEAL_")}
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Processes
-
-
-class Process:
-    """A child that is ended by its own handle, whatever happens."""
-
-    running = []
-
-    def __init__(self, words, **options):
-        self.child = subprocess.Popen(words, env=environment(), **options)
-        Process.running.append(self)
-
-    def stop(self, patience=15):
-        if self.child.poll() is None:
-            self.child.terminate()
-            try:
-                self.child.wait(patience)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
-                self.child.wait()
-        if self in Process.running:
-            Process.running.remove(self)
-        return self.child.returncode
-
-    @classmethod
-    def stop_all(cls):
-        for process in list(cls.running):
-            process.stop()
-
-
-class Sandbox:
-    """The sandbox provider, and what has arrived there by recipient."""
-
-    def __init__(self, program, directory, name, flags=(), **fixed):
-        self.program, self.name, self.flags, self.fixed = program, name, list(flags), fixed
-        self.directory = os.path.join(directory, "arrived-" + name)
-        self.ca = os.path.join(directory, name + "-ca.pem")
-        os.makedirs(self.directory)
-        self.process = None
-        self.start()
-
-    def start(self):
-        words = [self.program, "--auto-approve", "--directory", self.directory, "--ca", self.ca, *self.flags]
-        for name, value in self.fixed.items():
-            words += ["--" + name.replace("_", "-"), value]
-        self.process = Process(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        line = self.process.child.stdout.readline()
-        ensure(line, f"the sandbox {self.name} does not start")
-        ready = json.loads(line)
-        host, port = ready["smtp"].rsplit(":", 1)
-        self.host, self.port = host, int(port)
-        self.authorization_endpoint, self.token_endpoint = ready["authorization_endpoint"], ready["token_endpoint"]
-
-    def arrived(self, recipient):
-        for path in sorted(glob.glob(os.path.join(self.directory, "*.json"))):
-            with open(path, encoding="utf-8") as file:
-                envelope = json.load(file)
-            if recipient in envelope["to"]:
-                with open(path[:-5] + ".eml", "rb") as file:
-                    return envelope, file.read()
-        return None
-
-    def count(self):
-        return len(glob.glob(os.path.join(self.directory, "*.json")))
-
-
-class Relay:
-    """The daemon and its command line."""
-
-    def __init__(self, binary, directory):
-        self.binary, self.directory = binary, directory
-        self.port, self.admin = free_port(), free_port()
-        self.config = os.path.join(directory, "waxseal.toml")
-        self.log_path = os.path.join(directory, "log")
-        self.process = None
-
-    def configure(self, accounts):
-        """Writes the configuration as a user would; `accounts` maps ids to keys."""
-        lines = [
-            f'hostname  = "{HOSTNAME}"',
-            f'state_dir = "{self.directory}/state"',
-            "[[listener]]",
-            f'address = "127.0.0.1:{self.port}"',
-            "[admin]",
-            f'address    = "127.0.0.1:{self.admin}"',
-            f'public_url = "http://localhost:{self.admin}"',
-            "[log]",
-            'format = "text"',
-        ]
-        for name, keys in accounts.items():
-            lines.append(f"[account.{name}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-        with open(self.config, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-
-    def start(self):
-        with open(self.log_path, "ab") as log:
-            words = [self.binary, "--config", self.config, "serve"]
-            self.process = Process(words, stdin=subprocess.DEVNULL, stderr=log)
-        wait_until("the relay is ready", self.ready)
-
-    def ready(self):
-        ensure(self.process.child.poll() is None, "the relay ended: " + self.log()[-2000:])
-        try:
-            with opener().open(f"http://127.0.0.1:{self.admin}/readyz", timeout=5) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def stop(self):
-        return self.process.stop()
-
-    def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-
-    def run(self, *words):
-        done = subprocess.run(
-            [self.binary, "--config", self.config, *words],
-            env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
-        )
-        ensure(done.returncode == 0, f"waxseal {' '.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
-
-    def account(self, name):
-        accounts = json.loads(self.run("account", "list", "--json"))
-        return next(account for account in accounts if account["id"] == name)
-
-    def queued(self, name=None):
-        messages = json.loads(self.run("queue", "list", "--json"))
-        return [message for message in messages if name in (None, message["account"])]
-
-    def authorize(self, name, paste):
-        """Generate Tokens as a person does: open the page that is printed, agree, come back."""
-        words = [self.binary, "--config", self.config, "account", "authorize", name, "--no-browser"]
-        words += ["--paste"] if paste else []
-        process = Process(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            said, url = "", None
-            while url is None:
-                line = process.child.stdout.readline()
-                said += line
-                ensure(line, f"account authorize {name} printed no URL: {said}")
-                url = next(iter(re.findall(r"https?://\S+", line)), None)
-            if paste:
-                # A host without a browser: the person's own browser ends at an address that nobody answers.
-                landed = redirected(url)
-                out, _ = process.child.communicate(landed + "\n", timeout=PATIENCE)
-            else:
-                with opener().open(url, timeout=PATIENCE) as page:
-                    ensure(page.status == 200, f"the callback page answers {page.status}")
-                    ensure("/oauth/callback" in page.url, f"the browser ended at {page.url.split('?')[0]}")
-                out, _ = process.child.communicate(timeout=PATIENCE)
-            code = process.child.returncode
-            ensure(code == 0, f"account authorize {name}: exit {code}: {said}{out}")
-            wait_until(f"{name} is ready after its authorization", lambda: self.account(name)["state"] == "ready", 5)
-            ensure(self.account(name)["token_expires_at"], f"after the authorization {name} has no token")
-        finally:
-            process.stop()
-
-
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_):
-        return None
-
-
-def opener(*handlers):
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
-
-
-def redirected(url):
-    """Where the provider sends the browser."""
-    try:
-        opener(NoRedirect()).open(url, timeout=PATIENCE)
-    except urllib.error.HTTPError as answer:
-        ensure(answer.code in (302, 303, 307), f"the provider answers {answer.code}")
-        return answer.headers["Location"]
-    raise Failure("the provider does not redirect")
-
-
-class Recorder:
-    """A scripted SMTP server that keeps what clients really send. It greets with the relay's own EHLO reply, so that
-    a client makes the same choices with both."""
-
-    def __init__(self, relay):
-        with socket.create_connection(("127.0.0.1", relay.port), PATIENCE) as connection:
-            file = connection.makefile("rwb")
-            file.readline()
-            file.write(b"EHLO localhost\r\n")
-            file.flush()
-            self.ehlo = []
-            while not self.ehlo or self.ehlo[-1][3:4] == b"-":
-                self.ehlo.append(file.readline())
-        ensure(self.ehlo[0].startswith(b"250"), f"the relay refuses EHLO: {self.ehlo}")
-        self.contents = []
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.server.accept()
-            except OSError:
-                return
-            with connection:
-                connection.settimeout(PATIENCE)
-                try:
-                    self.session(connection.makefile("rwb"))
-                except OSError:
-                    pass
-
-    def session(self, file):
-        def say(*lines):
-            file.write(b"".join(lines))
-            file.flush()
-
-        say(b"220 recorder ESMTP\r\n")
-        while True:
-            command = file.readline().strip().upper()
-            if command.startswith(b"EHLO"):
-                say(*self.ehlo)
-            elif command == b"DATA":
-                say(b"354 go on\r\n")
-                lines = []
-                while (line := file.readline()) != b".\r\n":
-                    if not line:
-                        return
-                    lines.append(line[1:] if line.startswith(b".") else line)
-                self.contents.append(b"".join(lines))
-                say(b"250 2.0.0 kept\r\n")
-            elif command == b"QUIT" or not command:
-                say(b"221 2.0.0 bye\r\n")
-                return
-            else:
-                say(b"250 2.0.0 OK\r\n")
-
-    def close(self):
-        self.server.close()
 
 
 class Forwarder:
@@ -337,165 +62,9 @@ class Forwarder:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# The message and the clients
-
-BODY_LINES = [
-    b"Latin-1 octets: caf\xe9, na\xefve, \xa3 12, \xff.",
-    b".a line that begins with a dot",
-    b"..and one with two",
-    b". ",
-    b"",
-    b"trailing spaces and a tab:   \t ",
-    b"long: " + b"0123456789" * 89 + b"abcd",  # 900 octets
-    b"  leading spaces; From here on: a colon; a backslash \\, a percent 100%, a tilde",
-    b"the last line, after an empty one:",
-    b"",
-    b"end",
-]
-BODY = b"".join(line + b"\r\n" for line in BODY_LINES)
-
-
-class Job:
-    """One message of one client from one sender."""
-
-    def __init__(self, port, sender, recipient, directory):
-        self.port, self.sender, self.recipient, self.directory = port, sender, recipient, directory
-
-    def content(self, date, message_id):
-        """The content with CRLF line ends; with or without the fields that the relay adds where they are missing."""
-        lines = [f"From: Legacy <{self.sender}>", f"To: {self.recipient}", "Subject: one for each client"]
-        if date:
-            lines.append("Date: " + email.utils.formatdate())
-        if message_id:
-            lines.append(f"Message-ID: <{self.recipient.split('@')[0]}@legacy.example>")
-        lines += ["MIME-Version: 1.0", 'Content-Type: text/plain; charset="iso-8859-1"',
-                  "Content-Transfer-Encoding: 8bit", "X-Folded: first", "\tand folded", ""]
-        return "".join(line + "\r\n" for line in lines).encode("ascii") + BODY
-
-    def file(self, octets):
-        path = os.path.join(self.directory, "content")
-        with open(path, "wb") as file:
-            file.write(octets)
-        return path
-
-    def command(self, words, octets=b"", good=(0,)):
-        done = subprocess.run(words, input=octets, env=environment(), capture_output=True, timeout=PATIENCE)
-        said = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
-        ensure(done.returncode in good, f"{words[0]} exits {done.returncode}: {said[-400:]}")
-        return said
-
-
-# Each client is a function that sends, and returns what it was given to send: CRLF line ends, or None where it makes
-# the message itself.
-
-
-def send_swaks(job, good=(0,)):
-    # swaks stuffs dots, turns LF into CRLF, and ends the last line itself. It replaces tokens such as %DATE%; none
-    # are in the content.
-    content = job.content(date=True, message_id=False)
-    path = job.file(content.replace(b"\r\n", b"\n").removesuffix(b"\n"))
-    words = ["swaks", "--server", f"127.0.0.1:{job.port}", "--helo", "legacy.example", "--from", job.sender]
-    job.said = job.command(words + ["--to", job.recipient, "--data", "@" + path], good=good)
-    return content
-
-
-def send_curl(job):
-    # curl sends the file as it is, and stuffs dots.
-    content = job.content(date=True, message_id=True)
-    url = f"smtp://127.0.0.1:{job.port}/legacy.example"
-    words = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", str(PATIENCE), "--url", url]
-    words += ["--mail-from", job.sender, "--mail-rcpt", job.recipient, "--upload-file", job.file(content)]
-    job.command(words)
-    return content
-
-
-def send_msmtp(job):
-    # msmtp turns LF into CRLF and stuffs dots. It would add Date and Message-ID itself.
-    content = job.content(date=True, message_id=True)
-    words = ["msmtp", "--file=/dev/null", "--host=127.0.0.1", f"--port={job.port}", "--auth=off", "--tls=off"]
-    words += [f"--from={job.sender}", "--timeout=20", job.recipient]
-    job.command(words, content.replace(b"\r\n", b"\n"))
-    return content
-
-
-def send_smtplib(job):
-    # Given octets, smtplib stuffs dots and changes nothing else. Neither Date nor Message-ID: the relay adds both.
-    content = job.content(date=False, message_id=False)
-    with smtplib.SMTP("127.0.0.1", job.port, "legacy.example", timeout=PATIENCE) as client:
-        client.sendmail(job.sender, [job.recipient], content, mail_options=["BODY=8BITMIME"])
-    return content
-
-
-def send_s_nail(job):
-    # s-nail makes the header section itself, and chooses how to encode the body: only a recording tells what it sent.
-    words = ["s-nail", "-:/", "-S", "v15-compat", "-S", f"mta=smtp://127.0.0.1:{job.port}"]
-    words += ["-S", "smtp-auth=none", "-S", "hostname=legacy.example", "-S", f"from={job.sender}"]
-    words += ["-S", "ttycharset=iso-8859-1", "-S", "sendcharsets=iso-8859-1", "-S", "mime-encoding=8bit"]
-    words += ["-S", "nosave", "-S", "sendwait", "-s", "one for each client", "-r", job.sender, job.recipient]
-    job.command(words, BODY.replace(b"\r\n", b"\n"))
-
-
-CLIENTS = {  # name, program (None: always there), function
-    "swaks": ("swaks", send_swaks),
-    "curl": ("curl", send_curl),
-    "msmtp": ("msmtp", send_msmtp),
-    "smtplib": (None, send_smtplib),
-    "s-nail": ("s-nail", send_s_nail),
-}
-
-
-def installed(program):
-    return program is None or shutil.which(program) is not None
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Comparing octets
-
-TRACE = re.compile(
-    rb"\AReceived: from \S+ \(\[127\.0\.0\.1\]\)\r\n"
-    rb"\tby relay\.example\.com \(waxseal\) with E?SMTP id \w+;\r\n"
-    rb"\t[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\r\n"
-)
-DATE = re.compile(rb"\ADate: [^\r\n]+\r\n")
-MESSAGE_ID = re.compile(rb"\AMessage-ID: <\w+@relay\.example\.com>\r\n")
-
-
-def header_names(content):
-    section = content.split(b"\r\n\r\n", 1)[0]
-    return {line.split(b":", 1)[0].strip().lower() for line in section.split(b"\r\n") if b":" in line}
-
-
-def without_trace(arrived, sent):
-    """What arrived, less exactly what the relay may add: the trace field, and what the client left out."""
-    names = header_names(sent)
-    expected = [("the trace field", TRACE)]
-    expected += [] if b"date" in names else [("Date", DATE)]
-    expected += [] if b"message-id" in names else [("Message-ID", MESSAGE_ID)]
-    for name, pattern in expected:
-        match = pattern.match(arrived)
-        ensure(match, f"{name} is missing: {arrived[:200]!r}")
-        arrived = arrived[match.end():]
-    return arrived
-
-
-def without_per_run(content):
-    """Without the header fields that a client makes anew for every message."""
-    section, blank, body = content.partition(b"\r\n\r\n")
-    kept = [line for line in section.split(b"\r\n") if not re.match(rb"(?i)(date|message-id):", line)]
-    return b"\r\n".join(kept) + blank + body
-
-
-def compare(what, got, wanted):
-    if got == wanted:
-        return
-    at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
-    near = slice(max(at - 20, 0), at + 40)
-    raise Failure(f"{what} differs at octet {at}: {got[near]!r}, should be {wanted[near]!r}")
-
-
-# ---------------------------------------------------------------------------------------------------------------
 # The four account types
 
+MATRIX_CLIENTS = ["swaks", "curl", "msmtp", "smtplib", "s-nail"]  # clients.py has the others, through one account
 MATRIX = {  # account: domain, mechanism, sandbox flags, user
     "basic": ("basic.example", "PLAIN", ["--mechanisms", "PLAIN,LOGIN"], "user@basic.example"),
     "oauth2": ("oauth2.example", "XOAUTH2", ["--mechanisms", "XOAUTH2", "--security", "tls"], "user@oauth2.example"),
@@ -538,7 +107,7 @@ class Results:
 
 
 def one_message(client, account, relay, recorder, sandbox, directory):
-    send = CLIENTS[client][1]
+    send = CLIENTS[client].send
     domain, mechanism, _, user = MATRIX[account]
     sender, recipient = f"app@{domain}", f"{client}-{account}@destination.example"
 
@@ -580,13 +149,13 @@ def matrix(arguments, directory, results):
         accounts[name] = account_keys(name, domain, sandboxes[name], user, **more)
     relay.configure(accounts)
     relay.start()
-    recorder = Recorder(relay)
+    recorder = Recorder(relay.port)
     for name, paste in (("oauth2", False), ("google", False), ("microsoft", True)):
         title = f"account authorize {name}" + (" --paste" if paste else "")
         results.check(title, lambda name=name, paste=paste: relay.authorize(name, paste))
 
-    for client, (program, _) in CLIENTS.items():
-        if not installed(program):
+    for client in MATRIX_CLIENTS:
+        if not CLIENTS[client].there():
             results.skipped.append(client)
             print(f"   {client}: SKIPPED, NOT INSTALLED", flush=True)
             continue
@@ -793,9 +362,9 @@ def troubles(arguments, directory, results):
 
 
 def table(results):
-    width = max(len(name) for name in CLIENTS) + 2
+    width = max(len(name) for name in MATRIX_CLIENTS) + 2
     print("\n" + "client".ljust(width) + "".join(account.ljust(12) for account in MATRIX))
-    for client in CLIENTS:
+    for client in MATRIX_CLIENTS:
         cells = (results.cells.get((client, account), "-") for account in MATRIX)
         print(client.ljust(width) + "".join(cell.split(" ")[0].ljust(12) for cell in cells))
     for (client, account), cell in results.cells.items():

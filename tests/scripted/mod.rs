@@ -21,7 +21,7 @@ use waxseal::{
     mail::{
         BodyType, ContentSource, EnhancedCode, Envelope, ForwardPath, Mailbox, QueueId, Reply, ReversePath,
     },
-    outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble},
+    outbound::{Attempt, AttemptContent, Disposition, LaneEffect, Outcome, Stage, Trouble},
     queue::{Carrier, Commitment, DeliverFuture, OpenError, Outlet, Queue, Receipt, Recovery},
 };
 
@@ -37,8 +37,9 @@ impl Carrier for Script {
     fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a> {
         Box::pin(async move {
             let octets = match &attempt.content {
-                ContentSource::Memory(content) => content.octets().to_vec(),
-                ContentSource::File { path, .. } => std::fs::read(path).unwrap(),
+                AttemptContent::Whole(ContentSource::Memory(content)) => content.octets().to_vec(),
+                AttemptContent::Whole(ContentSource::File { path, .. }) => std::fs::read(path).unwrap(),
+                AttemptContent::Growing(growing) => panic!("{growing:?} is not whole"),
             };
             let all_good = Outcome {
                 dispositions: attempt.recipients.iter().map(|_| delivered()).collect(),

@@ -161,6 +161,6 @@ pub fn to(recipients: &[&str], octets: &[u8]) -> Attempt {
         body: BodyType::SevenBit,
         smtputf8: false,
         dsn: None,
-        content: ContentSource::Memory(Content::new(Bytes::copy_from_slice(octets)).unwrap()),
+        content: ContentSource::Memory(Content::new(Bytes::copy_from_slice(octets)).unwrap()).into(),
     }
 }

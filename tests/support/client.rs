@@ -1,12 +1,19 @@
-//! A plain SMTP client that knows which of its messages got their 250.
+//! An SMTP client that knows which of its messages got their 250.
 
 use super::PATIENCE;
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
 };
 
-pub struct Client(BufReader<TcpStream>);
+/// What a client talks through: TCP, a Unix socket, TLS.
+pub trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+pub struct Client(BufReader<Box<dyn Stream>>);
 
 impl Client {
     /// Connects, and takes the greeting.
@@ -22,7 +29,22 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self(BufReader::new(stream)))
+        Ok(Self::over(stream))
+    }
+
+    /// Connects to a Unix socket, and takes the greeting.
+    pub fn local(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut client = Self::over(stream);
+        client.expect("220")?;
+        Ok(client)
+    }
+
+    /// Takes over a connection.
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self(BufReader::new(Box::new(stream)))
     }
 
     /// The next reply, all its lines.

@@ -12,6 +12,7 @@ pub mod client;
 pub mod faulty;
 pub mod queue;
 pub mod recorder;
+pub mod tls;
 pub mod token_server;
 
 use std::{

@@ -12,7 +12,7 @@ use waxseal::{
     config::{Bounce, QueueSettings},
     history::History,
     mail::{BodyType, ContentSource, EnhancedCode, Envelope, ForwardPath, QueueId, Reply, ReversePath},
-    outbound::{Attempt, Disposition, LaneEffect, Outcome, Stage, Trouble},
+    outbound::{Attempt, AttemptContent, Disposition, LaneEffect, Outcome, Stage, Trouble},
     queue::{
         Carrier, CommitError, Commitment, DeliverFuture, Footing, Listed, OpenError, Outlet, Queue, Receipt,
         Recovery,
@@ -134,8 +134,9 @@ impl Carrier for Post {
     fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a> {
         Box::pin(async move {
             let octets = match &attempt.content {
-                ContentSource::Memory(content) => content.octets().to_vec(),
-                ContentSource::File { path, .. } => std::fs::read(path).unwrap(),
+                AttemptContent::Whole(ContentSource::Memory(content)) => content.octets().to_vec(),
+                AttemptContent::Whole(ContentSource::File { path, .. }) => std::fs::read(path).unwrap(),
+                AttemptContent::Growing(growing) => panic!("{growing:?} is not whole"),
             };
             let mut taken = self.taken.lock().unwrap();
             taken.entry(attempt.queue_id).or_default().push((attempt.recipients.len(), octets));

@@ -9,7 +9,7 @@ use crate::{
         receive::{Origin, Reception},
     },
     mail::Reply,
-    queue::Commitment,
+    queue::{Commitment, Receipt},
     smtp::{Pace, command::Chunk, limits, replies},
 };
 use std::time::{Duration, SystemTime};
@@ -29,10 +29,12 @@ where
 {
     /// Takes content up to the end of data, and answers it.
     pub(super) async fn receive(&mut self) -> Result<Next, End> {
-        let Some(origin) = self.origin() else { return Ok(Next::Abandon) };
+        let receipt = self.talk.conversation().and_then(|conversation| conversation.data());
+        let Some(receipt) = receipt else { return Ok(Next::Abandon) };
+        let Some(origin) = self.origin(&receipt) else { return Ok(Next::Abandon) };
         let limits = self.gate.limits();
-        let mut reception =
-            Reception::data(self.gate.begin(), origin, limits.message_size, limits.data_timeout);
+        let (size, patience) = (limits.message_size, limits.data_timeout);
+        let mut reception = Reception::data(self.gate.begin(), receipt, origin, size, patience);
         match self.take_content(&mut reception).await? {
             Next::Command => Ok(self.settle(reception).await),
             next => Ok(next),
@@ -49,19 +51,23 @@ where
             conversation.note_rejection("size", &replies::too_big());
             return Ok(self.close_with(&replies::too_big()));
         }
-        if let Err(refusal) = taken {
-            return match self.pass_over(chunk.octets, limits.data_timeout).await? {
-                Next::Command => Ok(self.refuse_chunk(refusal)),
-                next => Ok(next),
-            };
-        }
-        let mut reception = match self.reception.take() {
-            Some(reception) => reception,
-            None => {
-                let Some(origin) = self.origin() else { return Ok(Next::Abandon) };
-                let (size, patience) = (limits.message_size, limits.data_timeout);
-                Box::new(Reception::chunks(self.gate.begin(), origin, size, patience))
+        let begun = match taken {
+            Ok(begun) => begun,
+            Err(refusal) => {
+                return match self.pass_over(chunk.octets, limits.data_timeout).await? {
+                    Next::Command => Ok(self.refuse_chunk(refusal)),
+                    next => Ok(next),
+                };
             }
+        };
+        let mut reception = match (begun, self.reception.take()) {
+            (Some(receipt), _) => {
+                let Some(origin) = self.origin(&receipt) else { return Ok(Next::Abandon) };
+                let (size, patience) = (limits.message_size, limits.data_timeout);
+                Box::new(Reception::chunks(self.gate.begin(), receipt, origin, size, patience))
+            }
+            (None, Some(reception)) => reception,
+            (None, None) => return Ok(Next::Abandon),
         };
         reception.begin_chunk(chunk);
         match self.take_content(&mut reception).await? {
@@ -87,11 +93,13 @@ where
         Ok(Next::Command)
     }
 
-    fn origin(&mut self) -> Option<Origin> {
+    fn origin(&mut self, receipt: &Receipt) -> Option<Origin> {
         let (hostname, client) = (self.gate.hostname(), self.peer.client);
-        let (client_name, protocol) = self.talk.conversation()?.client();
+        let conversation = self.talk.conversation()?;
+        let cipher = conversation.cipher();
+        let (client_name, protocol) = conversation.client(receipt.envelope.smtputf8());
         let (client_name, at) = (client_name.to_owned(), SystemTime::now());
-        Some(Origin { client, client_name, protocol, hostname, at })
+        Some(Origin { client, client_name, protocol, cipher, hostname, at })
     }
 
     /// Takes octets up to the end of data or of the chunk. Anything but [`Next::Command`] ends the session.
@@ -144,10 +152,10 @@ where
 
     async fn settle(&mut self, reception: Reception<G::Sink>) -> Next {
         let bare_lf = reception.bare_lf_client();
-        let Some((envelope, route)) = self.talk.conversation().and_then(|c| c.finish()) else {
-            return Next::Abandon;
-        };
-        let outcome = reception.finish(envelope, route).await;
+        let outcome = reception.finish().await;
+        if let Some(conversation) = self.talk.conversation() {
+            conversation.over();
+        }
         let reply = match outcome {
             Ok(commitment) => {
                 if let Some(conversation) = self.talk.conversation() {

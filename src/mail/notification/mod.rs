@@ -12,7 +12,7 @@ mod lines;
 mod returned;
 mod status;
 mod wanted;
-mod words;
+pub(in crate::mail) mod words;
 
 pub use digest::{Digest, DigestEntry};
 pub use returned::Original;

@@ -8,7 +8,13 @@ const CHUNK: usize = 18;
 /// Clean text for a field. What follows the first word beyond ASCII goes into encoded words with blanks between them.
 pub(super) fn encode(text: &str) -> String {
     let Some(foreign) = text.find(|c: char| !c.is_ascii()) else { return text.to_owned() };
-    let (plain, mut rest) = text.split_at(text[..foreign].rfind(' ').map_or(0, |blank| blank + 1));
+    let (plain, rest) = text.split_at(text[..foreign].rfind(' ').map_or(0, |blank| blank + 1));
+    format!("{plain}{}", encode_all(rest))
+}
+
+/// All of a text in encoded words with blanks between them, fit for any place (RFC 2047 §5).
+pub(in crate::mail) fn encode_all(text: &str) -> String {
+    let mut rest = text;
     let mut words = Vec::new();
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(rest.floor_char_boundary(CHUNK));
@@ -24,7 +30,7 @@ pub(super) fn encode(text: &str) -> String {
         words.push(word);
         rest = after;
     }
-    format!("{plain}{}", words.join(" "))
+    words.join(" ")
 }
 
 /// The text of a field with its encoded words read, as far as their charset is known here: UTF-8, ASCII, ISO-8859-1

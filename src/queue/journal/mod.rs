@@ -14,4 +14,4 @@ pub use handle::{Durability, Journal, JournalOptions};
 pub(in crate::queue) use scan::{Found, scan_up_to};
 pub use scan::{Gap, LaterVersion, ScanError, Scanned, scan, scan_readonly};
 pub use segment::{Place, SegmentNumber};
-pub(in crate::queue) use segment::{list, path as segment_path, sync_directory};
+pub(in crate::queue) use segment::{list, path as segment_path, read, sync_directory};

@@ -88,7 +88,7 @@ pub(super) fn read_raw(directory: &Path, place: Place) -> io::Result<Vec<u8>> {
 }
 
 /// Reads a record back: what it says and its content part.
-pub(super) fn read(directory: &Path, place: Place) -> io::Result<(Record, Vec<u8>)> {
+pub(in crate::queue) fn read(directory: &Path, place: Place) -> io::Result<(Record, Vec<u8>)> {
     let mut octets = read_raw(directory, place)?;
     let (record, content_length) = match record::decode(&octets) {
         Ok((record, content, _)) => (record, content.len()),

@@ -146,6 +146,12 @@ impl Lane {
         self.pacing.is_some() && self.brake.cause().is_none()
     }
 
+    /// Whether a transaction that may take its time would leave another connection for the rest of the mail. A lane that
+    /// has to be proved first has none to spare.
+    pub(super) fn has_connections_to_spare(&self, pacing: &Pacing) -> bool {
+        self.brake == Brake::Open && self.active + 1 < self.pace.connections(pacing)
+    }
+
     /// Whether its mail is held: no such account, or login or token trouble.
     pub(super) fn is_held(&self) -> bool {
         self.pacing.is_none() || self.brake.cause() == Some(Cause::Pause)
