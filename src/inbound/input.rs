@@ -3,8 +3,8 @@
 use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, task::ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// What is read at once.
-const READ: usize = 32 * 1024;
+/// What is read at once. Of hundreds of clients that wait for the disk each holds so much, twice.
+const READ: usize = 16 * 1024;
 
 /// A read buffer that is there only while something is in it: a session that waits has none.
 #[derive(Debug, Default)]

@@ -102,6 +102,7 @@ impl<S: Sink> Reception<S> {
     /// is read to its end and not kept.
     pub(super) async fn take(&mut self, input: &[u8]) -> Progress {
         let before = self.pending.len();
+        self.pending.reserve_exact(input.len());
         let (progress, complete) = self.decode(input);
         self.pace.came(progress.consumed);
         self.octets += (self.pending.len() - before) as u64;

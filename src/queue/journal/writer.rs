@@ -21,8 +21,9 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// One group takes at most about so many octets, so that the first waiter is not kept for the last.
-const GROUP_SIZE: usize = 8 << 20;
+/// One group takes at most about so many octets, so that the first waiter is not kept for the last, nor as much memory
+/// for a burst.
+const GROUP_SIZE: usize = 2 << 20;
 /// A burst's buffer is not kept for ever.
 const BUFFER_KEPT: usize = 256 << 10;
 /// Records that nobody waits for are durable after this long at the latest.
@@ -211,9 +212,9 @@ impl Writer {
         self.buffer.clear();
         let owed = if self.adrift { self.owed.len() } else { 0 };
         let records = self.owed[..owed].iter().map(|owed| &owed.octets);
-        for octets in records.chain(group.appends.iter().map(|append| &append.octets)) {
-            self.buffer.extend_from_slice(octets);
-        }
+        let records = records.chain(group.appends.iter().map(|append| &append.octets));
+        self.buffer.reserve_exact(records.clone().map(Vec::len).sum());
+        records.for_each(|octets| self.buffer.extend_from_slice(octets));
         let written = self.head.append(&self.buffer, sync);
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT);
