@@ -78,6 +78,8 @@ class Postfix(Server):
             "relayhost": f"[127.0.0.1]:{self.sink.port}",
             "message_size_limit": str(scene.message_size),
             "smtpd_recipient_limit": str(scene.recipients),
+            # A message goes to the sink in one transaction: which of several came first would be chance.
+            "smtp_destination_recipient_limit": str(scene.recipients),
             "smtpd_tls_cert_file": self.certificate,
             "smtpd_tls_key_file": self.key,
         } | tls.get(scene.tls, {}) | logins | self.settings)
@@ -123,7 +125,8 @@ class Exim(Server):
         super().__init__(directory, authority, scene)
         main = f"recipients_max = {scene.recipients}\n"
         main += f"tls_on_connect_ports = {self.port}\n" if scene.tls == "implicit" else ""
-        more = []
+        # In one transaction, as with Postfix.
+        more = [("  hosts_try_auth = <; ", "  max_rcpt = 0\n  hosts_try_auth = <; ")]
         if scene.tls == "required":
             more.append(("acl_check_mail:\n", "acl_check_mail:\n  require\n    message = TLS is required\n    encrypted = *\n\n"))
         if scene.authentication == "required":
