@@ -3,7 +3,7 @@
 use crate::support::{House, run, waxseal};
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -42,8 +42,8 @@ pub struct Gauge {
 
 #[derive(Debug, Clone)]
 struct Places {
-    config: std::path::PathBuf,
-    state: std::path::PathBuf,
+    config: PathBuf,
+    state: PathBuf,
 }
 
 impl Gauge {
@@ -59,13 +59,25 @@ impl Gauge {
             at: self.began.elapsed(),
             rss: figure(&process("status"), "VmRSS:") * 1024,
             pss: figure(&process("smaps_rollup"), "Pss:") * 1024,
-            descriptors: fs::read_dir(process("fd")).unwrap().count(),
+            descriptors: self.open().len(),
             threads: figure(&process("status"), "Threads:"),
             queue: octets(&queue),
             contents: fs::read_dir(queue.join("content")).unwrap().count(),
             history: octets(&self.house.state.join("history")),
             depth: self.depth(),
         }
+    }
+
+    /// What the process holds open, but for the history: it opens a day's file with the first event of the day.
+    pub fn open(&self) -> Vec<PathBuf> {
+        let history = self.house.state.join("history");
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap();
+        // One that is closed meanwhile leads nowhere, and is not held.
+        let mut open: Vec<_> =
+            descriptors.filter_map(|one| fs::read_link(one.unwrap().path()).ok()).collect();
+        open.retain(|path| !path.starts_with(&history));
+        open.sort();
+        open
     }
 
     /// Messages in the queue, failed ones included.
