@@ -31,7 +31,7 @@ pub mod telemetry;
 pub mod sandbox;
 
 /// How often properties are tried by `cargo test`, and with which chance: the same ones each time, so that a test that
-/// passed once passes again. What chance finds beyond them is the fuzz targets' business.
+/// passed once passes again. What chance finds beyond them is the fuzz targets' business, in `fuzz/`.
 #[cfg(test)]
 pub(crate) fn smoke() -> proptest::test_runner::Config {
     proptest::test_runner::Config {

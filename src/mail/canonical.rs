@@ -114,6 +114,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::smoke())]
+
         #[test]
         fn what_comes_out_is_content_however_it_is_cut(text in "[\r\na.é]{0,30}", cut in 0usize..40) {
             let octets = text.as_bytes();

@@ -125,6 +125,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::smoke())]
+
         #[test]
         fn what_is_encoded_is_read_back(ascii in "[ -~]{0,40}", any in "[^\\p{Cc}]{0,40}") {
             prop_assert_eq!(decode(&encode(&ascii)), Some(ascii));

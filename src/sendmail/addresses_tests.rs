@@ -129,6 +129,8 @@ fn names_get_a_domain_and_nothing_else_changes() {
 }
 
 proptest! {
+    #![proptest_config(crate::smoke())]
+
     #[test]
     fn completing_changes_nothing_that_is_complete(list in "[a@b<>(),;:.\"\\[\\] \\\\\r\n]{0,40}") {
         let once = completed(list.as_bytes(), "x");

@@ -133,26 +133,7 @@ fn the_wait_grows_to_its_limit() {
 }
 
 proptest! {
-    #[test]
-    fn the_exchange_is_total(
-        command in proptest::collection::vec(any::<u8>(), 0..80),
-        mechanism in "(PLAIN|LOGIN|plain =|)",
-        lines in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 3),
-        matters in any::<bool>(),
-    ) {
-        let command = [mechanism.as_bytes(), b" ", &command].concat();
-        if let Ok(auth) = Auth::parse(&command) {
-            let mut step = Exchange::begin(auth, matters);
-            for line in lines {
-                step = match step {
-                    Step::Ask(exchange, _) => exchange.answer(&line),
-                    other => other,
-                };
-            }
-            let asks_on = matches!(step, Step::Ask(..));
-            prop_assert!(!asks_on, "three answers are enough for any of them");
-        }
-    }
+    #![proptest_config(crate::smoke())]
 
     #[test]
     fn any_user_and_password_get_through_plain_and_login(user in "[^\0]{0,20}", password in "[^\0]{1,20}") {

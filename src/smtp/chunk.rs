@@ -35,7 +35,7 @@ impl ChunkDecoder {
     }
 
     /// Decodes as much of `input` as belongs to the chunk and appends it to `out`, which grows by at most twice the
-    /// input and two octets. `done` is whether the chunk is complete.
+    /// input and four octets. `done` is whether the chunk is complete.
     pub fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Progress {
         let consumed = usize::try_from(self.left).map_or(input.len(), |left| left.min(input.len()));
         self.left -= consumed as u64;

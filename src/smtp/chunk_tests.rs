@@ -1,9 +1,5 @@
 use super::*;
-use crate::{
-    mail::Content,
-    smtp::{DataDecoder, Progress},
-};
-use proptest::prelude::*;
+use crate::smtp::Progress;
 
 /// The content of chunks, whose octets are read in pieces of these sizes.
 fn run(chunks: &[&[u8]], sizes: &[usize]) -> Vec<u8> {
@@ -61,40 +57,4 @@ fn a_chunk_ends_where_its_size_says() {
     decoder.begin(u64::MAX);
     assert_eq!(decoder.decode(b"xy", &mut out), Progress { consumed: 2, done: false });
     assert_eq!(out, b"abcxy");
-}
-
-proptest! {
-    #![proptest_config(crate::smoke())]
-
-    #[test]
-    fn any_octets_in_any_chunks_and_pieces_become_the_same_content(
-        octets in proptest::collection::vec(proptest::sample::select(&b"\r\r\n\n..ab\0"[..]), 0..40),
-        chunks in proptest::collection::vec(0..7usize, 1..6),
-        sizes in proptest::collection::vec(1..5usize, 1..5),
-    ) {
-        prop_assume!(chunks.iter().any(|chunk| *chunk > 0));
-        let (mut cut, mut rest) = (Vec::new(), &octets[..]);
-        let mut lengths = chunks.iter().copied().cycle();
-        while !rest.is_empty() {
-            let (chunk, behind) = rest.split_at(lengths.next().unwrap_or(1).min(rest.len()));
-            cut.push(chunk);
-            rest = behind;
-        }
-        let content = run(&cut, &sizes);
-        prop_assert!(Content::new(content.clone().into()).is_ok(), "{}", content.escape_ascii());
-        prop_assert_eq!(&content, &run(&[&octets], &[usize::MAX / 2]));
-        // Canonical content is kept octet for octet.
-        prop_assert_eq!(&content, &run(&[&content], &sizes));
-    }
-
-    #[test]
-    fn without_dots_chunks_and_data_become_the_same_content(
-        octets in proptest::collection::vec(proptest::sample::select(&b"\r\r\n\nab\0"[..]), 0..40),
-    ) {
-        // A first line that ends with CRLF, or DATA would take the client for one that knows bare LF alone.
-        let octets = [b"x\r\n", &octets[..], b"\r\n"].concat();
-        let mut out = Vec::new();
-        DataDecoder::default().decode(&[&octets[..], b".\r\n"].concat(), &mut out);
-        prop_assert_eq!(run(&[&octets], &[7]), out);
-    }
 }

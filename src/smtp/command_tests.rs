@@ -1,7 +1,6 @@
 use super::*;
 use crate::mail::{Notify, Ret};
 use crate::smtp::auth::Mechanism;
-use proptest::prelude::*;
 
 #[test]
 fn verbs() {
@@ -174,42 +173,4 @@ fn wishes_about_notifications() {
     assert_eq!(rcpt.dsn.orcpt.as_ref().map(|orcpt| orcpt.address()), Some("A x@b"));
     let Ok(Command::Rcpt(plain)) = parse(b"RCPT TO:<a@b>") else { panic!() };
     assert_eq!(plain.dsn, DsnRecipient::default());
-}
-
-proptest! {
-    #![proptest_config(crate::smoke())]
-
-    #[test]
-    fn the_parser_is_total(line in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parse(&line);
-    }
-
-    #[test]
-    fn what_is_taken_for_an_address_is_one(
-        verb in "(MAIL FROM:|RCPT TO:)",
-        path in "[ <>\"@\\\\a.:,()\\[\\]ü\r\u{0}-]{0,24}",
-    ) {
-        // Whatever a path looks like, what comes out goes upstream as one path: it reads the same again.
-        let line = format!("{verb}{path} SMTPUTF8");
-        match parse(line.as_bytes()).or_else(|_| parse(format!("{verb}{path}").as_bytes())) {
-            Ok(Command::Mail(mail)) => {
-                let again = format!("MAIL FROM:<{}> SMTPUTF8", mail.reverse_path);
-                prop_assert_eq!(parse(again.as_bytes()), Ok(Command::Mail(Mail { smtputf8: true, ..mail })));
-            }
-            Ok(Command::Rcpt(rcpt)) => {
-                let again = format!("RCPT TO:<{}>", rcpt.forward_path);
-                prop_assert_eq!(parse(again.as_bytes()), Ok(Command::Rcpt(rcpt)));
-            }
-            Ok(other) => panic!("{line:?} is {other:?}"),
-            Err(_) => {}
-        }
-    }
-
-    #[test]
-    fn the_parser_is_total_behind_a_verb(
-        verb in "(MAIL FROM:|RCPT TO:|MAIL FROM:<> (RET|ENVID)=|RCPT TO:<a@b> (NOTIFY|ORCPT)=(utf-8;)?|EHLO|DATA|BDAT)[ <\"@\\\\]{0,4}",
-        rest in proptest::collection::vec(any::<u8>(), 0..80),
-    ) {
-        let _ = parse(&[verb.as_bytes(), &rest].concat());
-    }
 }

@@ -1,6 +1,4 @@
 use super::*;
-use crate::{mail::Content, outbound::DotStuffer};
-use proptest::prelude::*;
 
 /// Content, the input left over behind the end of data (`None` without an end), and whether to close.
 fn run(wire: &[u8], sizes: &[usize]) -> (Vec<u8>, Option<Vec<u8>>, bool) {
@@ -16,20 +14,6 @@ fn run(wire: &[u8], sizes: &[usize]) -> (Vec<u8>, Option<Vec<u8>>, bool) {
         assert_eq!(at, end, "all input is used up before the end of data");
     }
     (out, None, decoder.bare_lf_client())
-}
-
-fn stuffed(content: &[u8]) -> Vec<u8> {
-    let mut wire = Vec::new();
-    let mut start = true;
-    for &octet in content {
-        if start && octet == b'.' {
-            wire.push(b'.');
-        }
-        start = octet == b'\n';
-        wire.push(octet);
-    }
-    wire.extend_from_slice(b".\r\n");
-    wire
 }
 
 #[test]
@@ -86,54 +70,5 @@ fn a_bare_lf_client_ends_its_data_its_own_way_once() {
             assert!(left.is_some_and(|l| l.starts_with(b"QUIT")), "{}", wire.escape_ascii());
             assert!(close);
         }
-    }
-}
-
-fn line() -> impl Strategy<Value = Vec<u8>> {
-    let octet = any::<u8>().prop_filter("no line ends", |b| *b != b'\r' && *b != b'\n');
-    (0..3usize, proptest::collection::vec(octet, 0..12)).prop_map(|(dots, rest)| {
-        let mut line = vec![b'.'; dots];
-        line.extend(rest);
-        line.extend_from_slice(b"\r\n");
-        line
-    })
-}
-
-proptest! {
-    #![proptest_config(crate::smoke())]
-
-    #[test]
-    fn what_the_encoder_writes_comes_back_in_any_split(
-        lines in proptest::collection::vec(line(), 0..12),
-        written in 1..9usize,
-        sizes in proptest::collection::vec(1..9usize, 1..9),
-    ) {
-        let content = lines.concat();
-        let (mut encoder, mut wire) = (DotStuffer::default(), Vec::new());
-        content.chunks(written).for_each(|piece| encoder.encode(piece, &mut wire));
-        encoder.finish(&mut wire);
-        prop_assert_eq!(run(&wire, &sizes), (content, Some(vec![]), false));
-    }
-
-    #[test]
-    fn content_of_lines_comes_back_from_any_encoder(
-        lines in proptest::collection::vec(line(), 0..12),
-        sizes in proptest::collection::vec(1..9usize, 1..9),
-    ) {
-        let content = lines.concat();
-        prop_assert_eq!(run(&stuffed(&content), &sizes), (content, Some(vec![]), false));
-    }
-
-    #[test]
-    fn whatever_comes_in_what_goes_out_is_canonical(
-        wire in proptest::collection::vec(proptest::sample::select(&b"\r\r\n\n..ab\0"[..]), 0..40),
-        sizes in proptest::collection::vec(1..5usize, 1..5),
-    ) {
-        let mut wire = wire;
-        wire.extend_from_slice(b"\r\n.\r\n");
-        let (content, rest, close) = run(&wire, &sizes);
-        prop_assert!(rest.is_some());
-        prop_assert!(Content::new(content.clone().into()).is_ok(), "{}", content.escape_ascii());
-        prop_assert_eq!((content, rest, close), run(&wire, &[usize::MAX / 2]));
     }
 }

@@ -227,6 +227,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::smoke())]
+
         #[test]
         fn the_reader_is_total(octets in proptest::collection::vec(any::<u8>(), 0..200), length in 0u64..300) {
             let _ = read_head(&octets, length);

@@ -204,6 +204,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::smoke())]
+
         #[test]
         fn no_line_is_long_and_no_line_end_is_bare(text in "(\\PC|[ \r\n\t\0]){0,300}|x{0,3000}") {
             let clean = clean(&text, 5000);

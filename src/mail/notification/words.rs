@@ -155,6 +155,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::smoke())]
+
         #[test]
         fn what_is_encoded_is_read_back(text in "é\\PC{0,60}") {
             let encoded = encode(&text);

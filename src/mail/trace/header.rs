@@ -299,41 +299,6 @@ mod tests {
         assert_eq!(scan.message_id.as_ref().map(Vec::len), Some(MESSAGE_ID_LIMIT));
     }
 
-    /// All that is to be known of a scan.
-    fn seen(pieces: &[&[u8]]) -> (bool, u64, usize, bool, Option<String>, bool) {
-        let mut scan = HeaderScan::default();
-        let mut ended = false;
-        for piece in pieces {
-            assert!(!ended || scan.advance(piece), "an end is one for good");
-            ended = scan.advance(piece);
-        }
-        let id = scan.message_id();
-        (ended, scan.settled(), scan.hops(), scan.has_date(), id, scan.needs_empty_line())
-    }
-
-    proptest::proptest! {
-        #![proptest_config(crate::smoke())]
-
-        #[test]
-        fn any_octets_in_any_pieces_are_seen_the_same(
-            parts in proptest::collection::vec(proptest::sample::select(vec![
-                &b"Date"[..], b"Received", b"Message-ID", b"From", b":", b": ", b" ", b"\t", b"\r\n", b"\r", b"\n",
-                b"<a@b>", b"x", b"\0\xff",
-            ]), 0..24),
-            cuts in proptest::collection::vec(1..7usize, 1..6),
-        ) {
-            let content = parts.concat();
-            let mut pieces = Vec::new();
-            let (mut rest, mut cuts) = (&content[..], cuts.into_iter().cycle());
-            while !rest.is_empty() {
-                let (piece, behind) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
-                pieces.push(piece);
-                rest = behind;
-            }
-            proptest::prop_assert_eq!(seen(&pieces), seen(&[&content]), "{}", content.escape_ascii());
-        }
-    }
-
     #[test]
     fn a_first_line_that_is_no_field_means_no_header_section() {
         let cases: &[(&[u8], bool)] = &[
