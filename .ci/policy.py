@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the dependency tree against deny.toml: licences, banned crates, sources.
+"""Checks the dependency trees, the program's and the fuzz targets', against deny.toml: licences, banned crates, sources.
 
 The same lists as cargo-deny's, with nothing but Python's standard library (3.11) and cargo, so that CI needs no
 further tool. Several versions of a crate are listed and do no harm. Exit 0: in order; 1: not; 2: cannot be checked.
@@ -14,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+MANIFESTS = ["Cargo.toml", "fuzz/Cargo.toml"]
 CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 
 
@@ -99,12 +100,18 @@ def self_test():
         raise AssertionError(f"{broken!r} is no expression and passes")
 
 
-def metadata():
-    command = ["cargo", "metadata", "--format-version", "1", "--locked"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        sys.exit(2)
-    return json.loads(done.stdout)
+def trees():
+    """The packages of all trees by their id, and the ids of our own."""
+    packages, own = {}, set()
+    for manifest in MANIFESTS:
+        command = ["cargo", "metadata", "--format-version", "1", "--locked", "--manifest-path", manifest]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+        if done.returncode != 0:
+            sys.exit(2)
+        tree = json.loads(done.stdout)
+        packages |= {package["id"]: package for package in tree["packages"]}
+        own |= set(tree["workspace_members"])
+    return packages, own
 
 
 def main():
@@ -115,12 +122,11 @@ def main():
     if policy["sources"]["allow-registry"] != [CRATES_IO.removeprefix("registry+")] or policy["sources"]["allow-git"]:
         print("policy: deny.toml allows other sources than crates.io, which this script does not know")
         return 2
-    tree = metadata()
-    own = set(tree["workspace_members"])
-    problems, versions, met = [], defaultdict(list), set()
-    for package in tree["packages"]:
+    packages, own = trees()
+    problems, versions, met = [], defaultdict(set), set()
+    for package in packages.values():
         name = f"{package['name']} {package['version']}"
-        versions[package["name"]].append(package["version"])
+        versions[package["name"]].add(package["version"])
         if package["name"] in denied:
             problems.append(f"{name} is banned: {denied[package['name']]}")
         if package["id"] not in own and package["source"] != CRATES_IO:
@@ -142,7 +148,7 @@ def main():
         print(f"policy: note: no crate needs {licence} any more")
     for problem in sorted(problems):
         print(f"policy: {problem}")
-    print(f"policy: {len(tree['packages'])} packages, {len(problems)} problems")
+    print(f"policy: {len(packages)} packages, {len(problems)} problems")
     return 1 if problems else 0
 
 

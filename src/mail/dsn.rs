@@ -173,7 +173,12 @@ impl FromStr for OriginalRecipient {
         // Postfix writes the octets of an internationalized address as xtext, and calls it rfc822.
         let addr_type = if address.is_ascii() { addr_type } else { UTF_8 };
         let text = format!("{addr_type};{address}");
-        Ok(Self { text: text.into(), semicolon: addr_type.len() })
+        let orcpt = Self { text: text.into(), semicolon: addr_type.len() };
+        // It is passed on and kept in ASCII, which is longer.
+        if orcpt.to_string().len() > ORCPT_LIMIT {
+            return Err(DsnError);
+        }
+        Ok(orcpt)
     }
 }
 
@@ -302,6 +307,11 @@ mod tests {
         for (length, good) in [(ORCPT_LIMIT, true), (ORCPT_LIMIT + 1, false)] {
             let text = format!("rfc822;{}", "x".repeat(length - 7));
             assert_eq!(text.parse::<OriginalRecipient>().is_ok(), good, "{length}");
+        }
+        // Each of these takes six characters in ASCII.
+        for (count, good) in [((ORCPT_LIMIT - 6) / 6, true), (ORCPT_LIMIT / 6, false)] {
+            let text = format!("utf-8;{}", "\u{fc}".repeat(count));
+            assert_eq!(text.parse::<OriginalRecipient>().is_ok(), good, "{count}");
         }
     }
 
