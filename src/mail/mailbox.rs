@@ -149,10 +149,11 @@ fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (i, c) in text.char_indices().skip(1) {
         match c {
+            // Not behind a backslash either (RFC 5321 §4.1.2 `quoted-pairSMTP`): a bare CR ends a line for some servers.
+            c if c.is_control() => return None,
             _ if escaped => escaped = false,
             '\\' => escaped = true,
             '"' => return Some(i),
-            c if c.is_control() => return None,
             _ => {}
         }
     }
@@ -199,6 +200,8 @@ mod tests {
             ("@b", Err(MailboxError::Incomplete)),
             ("a@", Err(MailboxError::Incomplete)),
             ("\"a@b", Err(MailboxError::Incomplete)),
+            ("\"a\rb\"@x", Err(MailboxError::Incomplete)),
+            ("\"a\\\rb\"@x", Err(MailboxError::Incomplete)),
             ("a b@x", Err(MailboxError::LocalPart)),
             ("a>b@x", Err(MailboxError::LocalPart)),
             ("a@b c", Err(MailboxError::Domain)),
