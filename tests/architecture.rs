@@ -152,9 +152,10 @@ const ONE_FILE: [(&str, &str); 7] = [
 ];
 
 /// Where secrets leave their wrapper.
-const EXITS: [(&str, &str); 4] = [
+const EXITS: [(&str, &str); 5] = [
     ("account/user.rs", "a local user's password held against what a client gives"),
-    ("outbound/auth.rs", "the SASL exchange"),
+    ("outbound/auth/mod.rs", "an access token, on its way to the two mechanisms that carry one"),
+    ("outbound/auth/password.rs", "the mechanisms that prove a password"),
     ("oauth/client.rs", "the form that goes to a token endpoint"),
     ("store/record.rs", "the octets that seal.rs encrypts"),
 ];
@@ -170,7 +171,7 @@ const RIM: [&str; 16] = [
     "config/",
     "history/event.rs",
     "oauth/answer.rs",
-    "outbound/auth.rs",
+    "outbound/auth/bearer.rs",
     "queue/pace/",
     "queue/record/",
     "queue/record.rs",

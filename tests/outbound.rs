@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 use waxseal::{
-    account::{AccountType, Login, Mechanism, token::NoToken},
+    account::{AccountType, Login, PasswordMechanism, TokenMechanism, token::NoToken},
     mail::{BodyType, ContentSource, Dsn, DsnRecipient, DsnRequest, ReversePath},
     outbound::{Disposition, LaneEffect, Outcome, Stage, Trouble},
     sandbox::{Fault, Point, SandboxOptions, SandboxProvider, SandboxSecurity},
@@ -50,18 +50,64 @@ async fn every_security_mode_delivers() {
 }
 
 #[tokio::test]
-async fn passwords_go_by_plain_and_else_by_login() {
-    for (offered, configured, used) in [
-        (vec!["XOAUTH2", "LOGIN", "PLAIN"], Mechanism::Auto, "PLAIN"),
-        (vec!["LOGIN"], Mechanism::Auto, "LOGIN"),
-        (vec!["PLAIN", "LOGIN"], Mechanism::Login, "LOGIN"),
-    ] {
-        let options = SandboxOptions { mechanisms: offered, ..SandboxOptions::default() };
-        let mut bench = Bench::start(options).await;
-        bench.account.mechanism = configured;
-        assert!(delivered(&bench.upstream().deliver(&message(b"x\r\n")).await));
-        assert_eq!(bench.sandbox.received()[0].mechanism.as_deref(), Some(used));
+async fn every_mechanism_delivers_in_every_security_mode() {
+    let all = || vec!["OAUTHBEARER", "CRAM-MD5", "LOGIN", "XOAUTH2", "PLAIN"];
+    let password = [
+        (all(), PasswordMechanism::Auto, "PLAIN"),
+        (vec!["CRAM-MD5", "LOGIN"], PasswordMechanism::Auto, "LOGIN"),
+        (vec!["OAUTHBEARER", "CRAM-MD5"], PasswordMechanism::Auto, "CRAM-MD5"),
+        (all(), PasswordMechanism::Plain, "PLAIN"),
+        (all(), PasswordMechanism::Login, "LOGIN"),
+        (all(), PasswordMechanism::CramMd5, "CRAM-MD5"),
+    ];
+    let token = [
+        (all(), TokenMechanism::Auto, "XOAUTH2"),
+        (vec!["PLAIN", "OAUTHBEARER"], TokenMechanism::Auto, "OAUTHBEARER"),
+        (all(), TokenMechanism::XOAuth2, "XOAUTH2"),
+        (all(), TokenMechanism::OAuthBearer, "OAUTHBEARER"),
+    ];
+    for security in [SandboxSecurity::StartTls, SandboxSecurity::Tls, SandboxSecurity::None] {
+        for (mechanisms, configured, used) in password.clone() {
+            let mut bench = Bench::start(SandboxOptions { security, mechanisms, ..Default::default() }).await;
+            let Login::Password { mechanism, .. } = &mut bench.account.login else { panic!() };
+            *mechanism = configured;
+            assert!(delivered(&bench.upstream().deliver(&message(b"x\r\n")).await), "{security:?} {used}");
+            assert_eq!(bench.sandbox.received()[0].mechanism.as_deref(), Some(used));
+        }
+        for (mechanisms, configured, used) in token.clone() {
+            let bench = Bench::start(SandboxOptions { security, mechanisms, ..Default::default() }).await;
+            let bench = bench.with_oauth_by(configured);
+            let token = bench.sandbox.grants().issue_access_token(Duration::from_secs(60));
+            let upstream = bench.upstream_with(Tokens::list(&[&token]));
+            assert!(delivered(&upstream.deliver(&message(b"x\r\n")).await), "{security:?} {used}");
+            assert_eq!(bench.sandbox.received()[0].mechanism.as_deref(), Some(used));
+        }
     }
+}
+
+#[tokio::test]
+async fn a_configured_mechanism_is_not_followed_by_another_one() {
+    let options = || SandboxOptions { mechanisms: vec!["PLAIN", "XOAUTH2"], ..Default::default() };
+    let mut bench = Bench::start(options()).await;
+    let Login::Password { mechanism, .. } = &mut bench.account.login else { panic!() };
+    *mechanism = PasswordMechanism::CramMd5;
+    let (lane, found) = bench.upstream().probe().await.unwrap_err();
+    assert_eq!(lane, LaneEffect::Pause);
+    assert_eq!(found.explanation, "the server does not offer AUTH CRAM-MD5; it offers PLAIN, XOAUTH2");
+
+    let bench = Bench::start(options()).await.with_oauth_by(TokenMechanism::OAuthBearer);
+    let (lane, found) = bench.upstream_with(Tokens::list(&["t"])).probe().await.unwrap_err();
+    assert_eq!(lane, LaneEffect::Pause);
+    assert_eq!(found.explanation, "the server does not offer OAUTHBEARER; it offers PLAIN, XOAUTH2");
+}
+
+#[tokio::test]
+async fn a_challenge_that_is_none_pauses_the_account() {
+    let options = SandboxOptions { mechanisms: vec!["CRAM-MD5"], ..Default::default() };
+    let bench = Bench::start(options).await;
+    bench.sandbox.faults().always(Point::Challenge, reply("334 ?"));
+    let outcome = bench.upstream().deliver(&message(b"x\r\n")).await;
+    assert!(outcome.dispositions.is_empty(), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -87,12 +133,22 @@ async fn an_oauth_account_logs_in_with_xoauth2_alone() {
     let outcome = bench.upstream_with(Tokens::list(&["t"])).deliver(&message(b"x\r\n")).await;
     assert_eq!((outcome.dispositions.len(), &outcome.lane), (0, &LaneEffect::Pause));
     let trouble = trouble(outcome);
-    assert_eq!(trouble.explanation, "the server does not offer XOAUTH2; it offers PLAIN, LOGIN");
+    assert_eq!(
+        trouble.explanation,
+        "the server does not offer XOAUTH2 or OAUTHBEARER; it offers PLAIN, LOGIN"
+    );
 }
 
 #[tokio::test]
 async fn a_refused_token_is_replaced_once_and_the_reason_is_kept() {
-    let bench = Bench::ordinary().await.with_oauth(AccountType::OAuth2);
+    for mechanism in [TokenMechanism::XOAuth2, TokenMechanism::OAuthBearer] {
+        let mechanisms = vec!["XOAUTH2", "OAUTHBEARER"];
+        let bench = Bench::start(SandboxOptions { mechanisms, ..Default::default() }).await;
+        is_replaced_once(&bench.with_oauth_by(mechanism)).await;
+    }
+}
+
+async fn is_replaced_once(bench: &Bench) {
     let good = bench.sandbox.grants().issue_access_token(Duration::from_secs(60));
     let tokens = Tokens::list(&["stale", &good]);
     assert!(delivered(&bench.upstream_with(tokens.clone()).deliver(&message(b"x\r\n")).await));
@@ -150,8 +206,11 @@ async fn a_missing_token_holds_the_lane_without_a_connection() {
 #[tokio::test]
 async fn a_wrong_password_is_tried_once() {
     let mut bench = Bench::ordinary().await;
-    bench.account.login =
-        Login::Password { username: "support@example.com".to_owned(), password: "canary".to_owned().into() };
+    bench.account.login = Login::Password {
+        username: "support@example.com".to_owned(),
+        password: "canary".to_owned().into(),
+        mechanism: PasswordMechanism::Auto,
+    };
     let upstream = bench.upstream();
     let (lane, trouble) = upstream.probe().await.unwrap_err();
     assert_eq!((lane, bench.sandbox.connections()), (LaneEffect::Pause, 1));
@@ -516,23 +575,33 @@ async fn no_secret_and_no_content_reaches_the_log_at_any_level() {
         .finish();
     // For the whole process: a subscriber of one thread misses what other threads registered first.
     tracing::subscriber::set_global_default(subscriber).unwrap();
-    for mechanism in ["PLAIN", "LOGIN"] {
+    for mechanism in ["PLAIN", "LOGIN", "CRAM-MD5"] {
         let options = SandboxOptions { mechanisms: vec![mechanism], ..SandboxOptions::default() };
         let mut bench = Bench::start(options).await;
         bench.upstream().deliver(&message(b"canary-content\r\n")).await;
         let password = "canary-password".to_owned().into();
-        bench.account.login = Login::Password { username: "support@example.com".to_owned(), password };
+        bench.account.login = Login::Password {
+            username: "support@example.com".to_owned(),
+            password,
+            mechanism: PasswordMechanism::Auto,
+        };
         bench.upstream().probe().await.unwrap_err();
     }
-    let bench = Bench::ordinary().await.with_oauth(AccountType::Google);
-    let token = bench.sandbox.grants().issue_access_token(Duration::from_secs(60));
-    let upstream = bench.upstream_with(Tokens::list(&["canary-token", &token]));
-    assert!(delivered(&upstream.deliver(&message(b"canary-content\r\n")).await));
+    let mut tokens = Vec::new();
+    for mechanism in ["XOAUTH2", "OAUTHBEARER"] {
+        let bench = Bench::start(SandboxOptions { mechanisms: vec![mechanism], ..Default::default() }).await;
+        let bench = bench.with_oauth(AccountType::Google);
+        let token = bench.sandbox.grants().issue_access_token(Duration::from_secs(60));
+        let upstream = bench.upstream_with(Tokens::list(&["canary-token", &token]));
+        assert!(delivered(&upstream.deliver(&message(b"canary-content\r\n")).await));
+        tokens.push(token);
+    }
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("AUTH XOAUTH2 ***") && log.contains("RCPT TO:<a@example.org>"), "{log}");
+    assert!(log.contains("AUTH XOAUTH2 ***") && log.contains("AUTH OAUTHBEARER ***"), "{log}");
+    assert!(log.contains("RCPT TO:<a@example.org>"), "{log}");
     // Base64 at any of its three alignments keeps a recognisable middle.
-    for canary in ["canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn", "sandbox-password", token.as_str()] {
+    for canary in ["canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn", "sandbox-password", &tokens[0], &tokens[1]] {
         assert!(!log.contains(canary), "{canary} is in the log");
     }
 }

@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 use waxseal::{
     account::{
-        Account, AccountId, AccountType, Delivery, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode,
-        Server, token::TokenState,
+        Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, SecurityMode, Server,
+        TokenMechanism, token::TokenState,
     },
     config::QueueSettings,
     history::History,
@@ -421,6 +421,7 @@ fn account(provider: &SandboxProvider, server: &TokenServer, connections: usize)
         },
         login: Login::OAuth(Box::new(OAuthLogin {
             username: provider.options().username.clone(),
+            mechanism: TokenMechanism::Auto,
             client_id: "client-1".into(),
             client_secret: None,
             client_secret_expires: None,
@@ -431,7 +432,6 @@ fn account(provider: &SandboxProvider, server: &TokenServer, connections: usize)
             authorization_parameters: Vec::new(),
             first_refresh_token: Some("first".to_owned().into()),
         })),
-        mechanism: Mechanism::Auto,
         pacing: Pacing {
             max_connections: connections,
             rate_limit: None,

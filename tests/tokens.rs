@@ -12,8 +12,8 @@ use std::{
 use url::Url;
 use waxseal::{
     account::{
-        Account, AccountId, AccountType, Delivery, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode,
-        Server,
+        Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, SecurityMode, Server,
+        TokenMechanism,
         token::{AccessToken, NoToken, TokenSet, TokenState},
     },
     oauth::{AuthorizeError, Callback, TokenSource, Tokens, refresher},
@@ -146,6 +146,7 @@ fn account(provider: &Provider, first: Option<&str>) -> Account {
         },
         login: Login::OAuth(Box::new(OAuthLogin {
             username: "support@example.com".into(),
+            mechanism: TokenMechanism::Auto,
             client_id: "client-1".into(),
             client_secret: Some("canary-secret".into()),
             client_secret_expires: None,
@@ -156,7 +157,6 @@ fn account(provider: &Provider, first: Option<&str>) -> Account {
             authorization_parameters: vec![("access_type", "offline".into())],
             first_refresh_token: first.map(SecretString::from),
         })),
-        mechanism: Mechanism::Auto,
         pacing: Pacing {
             max_connections: 1,
             rate_limit: None,

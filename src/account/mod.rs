@@ -11,8 +11,8 @@ pub mod token;
 mod user;
 
 pub use model::{
-    Account, AccountId, AccountType, ApplicationId, Delivery, DomainPattern, Grant, Login, Mechanism,
-    OAuthLogin, Pacing, Rate, SecurityMode, Server,
+    Account, AccountId, AccountType, ApplicationId, Delivery, DomainPattern, Grant, Login, OAuthLogin,
+    Pacing, PasswordMechanism, Rate, SecurityMode, Server, TokenMechanism,
 };
 pub use sender::SenderPattern;
 pub use user::{HashError, LocalPassword, User, Users};

@@ -135,18 +135,30 @@ pub struct Server {
     pub ca_file: Option<PathBuf>,
 }
 
-/// A SASL mechanism as configured.
+/// How a password is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mechanism {
-    /// XOAUTH2 for OAuth accounts; PLAIN, else LOGIN, for passwords.
+pub enum PasswordMechanism {
+    /// The first that the server offers, in the order of those below.
     #[default]
     Auto,
-    /// XOAUTH2.
-    XOAuth2,
     /// PLAIN (RFC 4616).
     Plain,
-    /// LOGIN.
+    /// LOGIN, which has no RFC.
     Login,
+    /// CRAM-MD5 (RFC 2195): the password does not travel, but the server has to know it.
+    CramMd5,
+}
+
+/// How an access token is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TokenMechanism {
+    /// The first that the server offers, in the order of those below.
+    #[default]
+    Auto,
+    /// XOAUTH2, Google's and Microsoft's own.
+    XOAuth2,
+    /// OAUTHBEARER (RFC 7628).
+    OAuthBearer,
 }
 
 /// Who logs in, and how.
@@ -160,6 +172,8 @@ pub enum Login {
         username: String,
         /// Its password.
         password: SecretString,
+        /// How it is proved.
+        mechanism: PasswordMechanism,
     },
     /// A user name and an access token. Never falls back to a password.
     OAuth(Box<OAuthLogin>),
@@ -170,6 +184,8 @@ pub enum Login {
 pub struct OAuthLogin {
     /// The mailbox that logs in: `user=` of XOAUTH2.
     pub username: String,
+    /// How the access token is handed over.
+    pub mechanism: TokenMechanism,
     /// Client identifier (RFC 6749 §2.2).
     pub client_id: String,
     /// Client secret; absent for public clients.
@@ -255,8 +271,6 @@ pub struct Account {
     pub server: Server,
     /// Who logs in.
     pub login: Login,
-    /// The SASL mechanism.
-    pub mechanism: Mechanism,
     /// How fast it may send.
     pub pacing: Pacing,
     /// When a client is told that its message is taken.

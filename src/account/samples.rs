@@ -1,8 +1,6 @@
 //! An account for tests.
 
-use super::{
-    Account, AccountId, AccountType, Delivery, DomainPattern, Login, Mechanism, Pacing, SecurityMode, Server,
-};
+use super::{Account, AccountId, AccountType, Delivery, DomainPattern, Login, Pacing, SecurityMode, Server};
 
 /// An organization's account without a login, for these domains.
 pub(crate) fn account(id: &str, domains: &[&str]) -> Account {
@@ -25,7 +23,6 @@ pub(crate) fn account(id: &str, domains: &[&str]) -> Account {
             ca_file: None,
         },
         login: Login::None,
-        mechanism: Mechanism::Auto,
         pacing: Pacing {
             max_connections: 1,
             rate_limit: None,

@@ -2,14 +2,18 @@
 
 use super::*;
 use crate::{
-    account::{Account, ApplicationId, Login, samples::account},
+    account::{Account, ApplicationId, Login, PasswordMechanism, samples::account},
     alert::notice::{Event, Key, Phase},
     mail::Content,
 };
 use std::time::{Duration, UNIX_EPOCH};
 
 fn named(username: &str) -> Account {
-    let login = Login::Password { username: username.to_owned(), password: "hunter2".into() };
+    let login = Login::Password {
+        username: username.to_owned(),
+        password: "hunter2".into(),
+        mechanism: PasswordMechanism::Auto,
+    };
     Account { login, ..account("a", &[]) }
 }
 

@@ -2,7 +2,7 @@
 
 use super::output::complain_of_config;
 use crate::{
-    account::{Account, Delivery, Login, Mechanism, SecurityMode},
+    account::{Account, Delivery, Login, PasswordMechanism, SecurityMode, TokenMechanism},
     config::{
         AlertSettings, Bounce, ListenAddress, ListenerSettings, Loaded, QueueSettings, load_explained,
         process_env, show_duration, show_size,
@@ -207,16 +207,25 @@ fn server(account: &Account) -> String {
 }
 
 fn login(account: &Account) -> String {
-    let mechanism = match account.mechanism {
-        Mechanism::Auto => "",
-        Mechanism::XOAuth2 => " (XOAUTH2)",
-        Mechanism::Plain => " (PLAIN)",
-        Mechanism::Login => " (LOGIN)",
-    };
     match &account.login {
         Login::None => "none".into(),
-        Login::Password { username, .. } => format!("{username} with a password{mechanism}"),
-        Login::OAuth(oauth) => format!("{} with OAuth 2.0, scope {}{mechanism}", oauth.username, oauth.scope),
+        Login::Password { username, mechanism, .. } => {
+            let mechanism = match mechanism {
+                PasswordMechanism::Auto => "",
+                PasswordMechanism::Plain => " (PLAIN)",
+                PasswordMechanism::Login => " (LOGIN)",
+                PasswordMechanism::CramMd5 => " (CRAM-MD5)",
+            };
+            format!("{username} with a password{mechanism}")
+        }
+        Login::OAuth(oauth) => {
+            let mechanism = match oauth.mechanism {
+                TokenMechanism::Auto => "",
+                TokenMechanism::XOAuth2 => " (XOAUTH2)",
+                TokenMechanism::OAuthBearer => " (OAUTHBEARER)",
+            };
+            format!("{} with OAuth 2.0, scope {}{mechanism}", oauth.username, oauth.scope)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{
-        Account, AccountId, AccountType, Delivery, DomainPattern, Mechanism, Pacing,
+        Account, AccountId, AccountType, Delivery, DomainPattern, Pacing,
         presets::{Cloud, Preset},
     },
     mail::Mailbox,
@@ -83,7 +83,6 @@ fn account(
     }
     let login = login::login(id, kind, entry, table, &preset, secrets, reader);
     let server = server::server(id, kind, entry, table, &preset, reader);
-    let mechanism = mechanism(kind, table, reader);
     let pacing = pacing(table, &preset, reader);
     let (login, server) = (login?, server?);
     server::check_plaintext(id, entry, table, &login, &server, reader);
@@ -99,7 +98,6 @@ fn account(
         default,
         server,
         login,
-        mechanism,
         pacing,
         delivery: delivery(table, reader),
     })
@@ -166,34 +164,6 @@ fn senders(table: &Tree, reader: &mut Reader) -> Vec<Mailbox> {
         }
     }
     senders
-}
-
-fn mechanism(kind: AccountType, table: &Tree, reader: &mut Reader) -> Mechanism {
-    const WORDS: [&str; 6] = ["auto", "xoauth2", "plain", "login", "oauthbearer", "cram-md5"];
-    let Some(entry) = table.get("mechanism") else { return Mechanism::Auto };
-    let mechanism = match reader.supported_word(entry, &WORDS, 4) {
-        Some(1) => Mechanism::XOAuth2,
-        Some(2) => Mechanism::Plain,
-        Some(3) => Mechanism::Login,
-        _ => Mechanism::Auto,
-    };
-    let basic = kind == AccountType::Basic;
-    let wrong = match mechanism {
-        Mechanism::Auto => false,
-        Mechanism::XOAuth2 => basic,
-        Mechanism::Plain | Mechanism::Login => !basic,
-    };
-    if wrong {
-        let kind = kind.as_str();
-        let help = if basic {
-            "a basic account logs in with \"plain\" or \"login\""
-        } else {
-            "an OAuth account logs in with \"xoauth2\", and never with a password"
-        };
-        let problem = format!("found {}, which the type \"{kind}\" cannot use", entry.value.shown());
-        reader.error(entry, problem, Some(help.into()));
-    }
-    mechanism
 }
 
 fn pacing(table: &Tree, preset: &Preset, reader: &mut Reader) -> Pacing {

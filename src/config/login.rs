@@ -1,6 +1,7 @@
 //! Who logs in, and how: the part of `[account.ID]` that differs by type.
 
 use super::{
+    mechanism,
     reader::{Reader, flag, text, text_of},
     secrets::Secrets,
     tree::Entry,
@@ -95,7 +96,8 @@ pub(super) fn login(
         if !table.contains_key("password") {
             lacks(id, kind, entry, "password", "the SMTP password", reader);
         }
-        return Some(Login::Password { username: username?.to_owned(), password: password? });
+        let mechanism = mechanism::of_password(table, reader);
+        return Some(Login::Password { username: username?.to_owned(), password: password?, mechanism });
     }
     oauth(id, kind, entry, table, username, preset, secrets, reader)
         .map(|oauth| Login::OAuth(Box::new(oauth)))
@@ -142,9 +144,11 @@ fn oauth(
     if scope.is_none() {
         lacks(id, kind, entry, "scope", "what access is asked for", reader);
     }
+    let mechanism = mechanism::of_token(kind, table, reader);
     Some(OAuthLogin {
         first_refresh_token: secrets.read(id, table, "refresh_token", reader),
         username: username?.to_owned(),
+        mechanism,
         client_id: client_id?.to_owned(),
         client_secret,
         client_secret_expires: client_secret_expires(table, reader),

@@ -17,6 +17,7 @@ mod listeners;
 mod live;
 mod load;
 mod login;
+mod mechanism;
 mod reader;
 mod secrets;
 mod sections;

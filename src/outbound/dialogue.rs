@@ -62,7 +62,8 @@ impl Dialler<'_> {
                 return Err(Failure::new(Stage::Auth, Cause::PlaintextLogin));
             }
             let offered = connection.capabilities.mechanisms;
-            let result = credentials.log_in(&mut connection.wire, offered, self.account.mechanism).await;
+            let server = (self.account.server.host.as_str(), self.account.server.port);
+            let result = credentials.log_in(&mut connection.wire, offered, server).await;
             match result {
                 Ok(()) => return Ok(connection),
                 Err(failure) => {

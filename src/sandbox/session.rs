@@ -2,6 +2,8 @@
 
 use super::{Fault, Point, Received, SandboxSecurity, provider::Shared, submission::Transport};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, Mac as _};
+use md5::Md5;
 use std::{future::pending, io, sync::Arc};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
@@ -137,15 +139,25 @@ impl<S: Transport> Session<S> {
                 let (user, password) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
                 self.check_password(mechanism, user, password)
             }
+            "CRAM-MD5" => {
+                let challenge = format!("<{}.1700000000@sandbox.example>", self.connection);
+                let response = self.challenge(&STANDARD.encode(&challenge), "").await?;
+                self.check_digest(mechanism, &challenge, &response)
+            }
             _ => {
                 let response = self.challenge("", initial).await?;
-                let identity = self.check_token(mechanism, &response);
+                let identity = match mechanism {
+                    "OAUTHBEARER" => self.check_bearer(mechanism, &response),
+                    _ => self.check_token(mechanism, &response),
+                };
                 if identity.is_none() {
                     let reason =
                         r#"{"status":"401","schemes":"bearer","scope":"https://sandbox.example/smtp"}"#;
                     self.send(&format!("334 {}", STANDARD.encode(reason))).await?;
-                    if self.line().await?.is_none_or(|line| !line.is_empty()) {
-                        return self.send("501 5.5.2 an empty line was due").await;
+                    // RFC 7628 §3.2.3 wants ^A; XOAUTH2 an empty line.
+                    let due = if mechanism == "OAUTHBEARER" { "AQ==" } else { "" };
+                    if self.line().await?.is_none_or(|line| line != due) {
+                        return self.send("501 5.5.2 that does not acknowledge the refusal").await;
                     }
                 }
                 identity
@@ -171,9 +183,37 @@ impl<S: Transport> Session<S> {
         })
     }
 
+    /// A user name and the password's keyed digest of the challenge (RFC 2195).
+    fn check_digest(&self, mechanism: &'static str, challenge: &str, response: &str) -> Option<Identity> {
+        let options = &self.shared.options;
+        let (user, digest) = response.rsplit_once(' ')?;
+        let mut mac = Hmac::<Md5>::new_from_slice(options.password.as_bytes()).ok()?;
+        mac.update(challenge.as_bytes());
+        let right: String = mac.finalize().into_bytes().iter().map(|octet| format!("{octet:02x}")).collect();
+        (user == options.username && digest == right).then(|| Identity {
+            user: user.to_owned(),
+            mechanism,
+            token: None,
+        })
+    }
+
+    /// `n,a=USER,^Ahost=HOST^Aport=PORT^Aauth=Bearer TOKEN^A^A` (RFC 7628 §3.1).
+    fn check_bearer(&self, mechanism: &'static str, response: &str) -> Option<Identity> {
+        let (header, pairs) = response.strip_suffix("\x01\x01")?.split_once('\x01')?;
+        let user = header.strip_prefix("n,a=")?.strip_suffix(',')?.replace("=2C", ",").replace("=3D", "=");
+        let value = |key: &str| pairs.split('\x01').find_map(|pair| pair.strip_prefix(key));
+        value("host=").filter(|host| !host.is_empty())?;
+        value("port=")?.parse::<u16>().ok()?;
+        self.bearer(mechanism, &user, value("auth=Bearer ")?)
+    }
+
     fn check_token(&self, mechanism: &'static str, response: &str) -> Option<Identity> {
         let (user, token) =
             response.strip_prefix("user=")?.strip_suffix("\x01\x01")?.split_once("\x01auth=Bearer ")?;
+        self.bearer(mechanism, user, token)
+    }
+
+    fn bearer(&self, mechanism: &'static str, user: &str, token: &str) -> Option<Identity> {
         let number = self.shared.grants.live(token)?;
         (user == self.shared.options.username).then(|| Identity {
             user: user.to_owned(),

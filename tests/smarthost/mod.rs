@@ -13,8 +13,8 @@ use std::{
 };
 use waxseal::{
     account::{
-        Account, AccountId, AccountType, Delivery, Grant, Login, Mechanism, OAuthLogin, Pacing, SecurityMode,
-        Server,
+        Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, PasswordMechanism,
+        SecurityMode, Server, TokenMechanism,
         token::{AccessToken, NoToken},
     },
     mail::{BodyType, Content, ContentSource, ForwardPath, QueueId, ReversePath},
@@ -105,8 +105,8 @@ impl Bench {
             login: Login::Password {
                 username: options.username.clone(),
                 password: options.password.clone().into(),
+                mechanism: PasswordMechanism::Auto,
             },
-            mechanism: Mechanism::Auto,
             pacing: Pacing {
                 max_connections: 3,
                 rate_limit: None,
@@ -127,6 +127,7 @@ impl Bench {
         self.account.kind = kind;
         self.account.login = Login::OAuth(Box::new(OAuthLogin {
             username: options.username.clone(),
+            mechanism: TokenMechanism::Auto,
             client_id: options.client_id.clone(),
             client_secret: None,
             client_secret_expires: None,
@@ -138,6 +139,15 @@ impl Bench {
             first_refresh_token: None,
         }));
         self
+    }
+
+    /// As [`Bench::with_oauth`], with one mechanism.
+    pub fn with_oauth_by(self, mechanism: TokenMechanism) -> Self {
+        let mut bench = self.with_oauth(AccountType::OAuth2);
+        if let Login::OAuth(oauth) = &mut bench.account.login {
+            oauth.mechanism = mechanism;
+        }
+        bench
     }
 
     pub fn upstream(&self) -> Upstream {
