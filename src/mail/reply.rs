@@ -56,8 +56,9 @@ impl Reply {
     /// A reply with an enhanced code. `text` may have several lines, separated by `\n`. An enhanced code of another
     /// class than `code`'s is dropped: the two never disagree.
     pub fn new(code: u16, enhanced: EnhancedCode, text: impl Into<String>) -> Self {
+        let code = code.clamp(200, 599);
         let enhanced = (u16::from(enhanced.0) == code / 100).then_some(enhanced);
-        Self { code: code.clamp(200, 599), enhanced, text: clean(text.into()) }
+        Self { code, enhanced, text: clean(text.into()) }
     }
 
     /// A reply without an enhanced code: the greeting, EHLO, 334, 354 and 221 to ancient clients.
@@ -67,12 +68,13 @@ impl Reply {
 
     /// A reply as a server sent it: an enhanced code at the start of the text is taken out of it.
     pub fn received(code: u16, text: &str) -> Self {
+        let code = code.clamp(200, 599);
         let enhanced = EnhancedCode::parse_prefix(text).filter(|e| u16::from(e.0) == code / 100);
         let text = match enhanced {
             Some(_) => text.split_once([' ', '\t']).map_or("", |(_, rest)| rest),
             None => text,
         };
-        Self { code: code.clamp(200, 599), enhanced, text: clean(text.to_owned()) }
+        Self { code, enhanced, text: clean(text.to_owned()) }
     }
 
     /// The three-digit code.
@@ -156,6 +158,17 @@ mod tests {
         assert_eq!(reply.to_string(), "535 5.7.139 Authentication unsuccessful");
         assert_eq!(Reply::received(250, "5.7.1 odd").enhanced(), None);
         assert_eq!(Reply::received(250, "OK").to_string(), "250 OK");
+    }
+
+    #[test]
+    fn an_enhanced_code_of_another_class_is_dropped() {
+        for (code, class) in [(250, 5), (550, 4), (100, 1), (65_535, 5)] {
+            let reply = Reply::new(code, EnhancedCode(class, 0, 0), "x");
+            assert_eq!(
+                reply.enhanced().map(|e| u16::from(e.0)),
+                (code == 65_535).then_some(reply.code() / 100)
+            );
+        }
     }
 
     #[test]
