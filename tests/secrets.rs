@@ -89,7 +89,8 @@ fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn configuration(house: &House, provider: &Provider, spy: &Spy, first_grant: &str) -> String {
+fn configuration(house: &House, provider: &Provider, spy: &Spy, first_grants: [&str; 2]) -> String {
+    let [first_grant, other_grant] = first_grants;
     let basic = |id: &str| house.basic(provider, id, &format!("{id}.example"));
     let oauth = |id: &str| {
         let account = house.oauth(provider, id, &format!("{id}.example"));
@@ -98,9 +99,11 @@ fn configuration(house: &House, provider: &Provider, spy: &Spy, first_grant: &st
     [
         basic("plain") + "mechanism = \"plain\"\n",
         basic("login") + "mechanism = \"login\"\n",
+        basic("digest") + "mechanism = \"cram-md5\"\n",
         basic("wrong").replace(PASSWORD, WRONG_PASSWORD),
         oauth("person"),
         oauth("moved") + &format!("refresh_token = \"{first_grant}\"\n"),
+        oauth("bearer") + &format!("mechanism = \"oauthbearer\"\nrefresh_token = \"{other_grant}\"\n"),
         oauth("dead") + &format!("refresh_token = \"{DEAD_GRANT}\"\n"),
         oauth("stranger").replace(CLIENT_SECRET, WRONG_SECRET)
             + &format!("refresh_token = \"{first_grant}\"\n"),
@@ -148,13 +151,15 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
         client_secret: Some(CLIENT_SECRET.into()),
         rotate: true,
         auto_approve: true,
+        mechanisms: vec!["XOAUTH2", "OAUTHBEARER", "PLAIN", "LOGIN", "CRAM-MD5"],
         ..Default::default()
     });
     let token_endpoint = url::Url::parse(&provider.token_endpoint()).unwrap();
     let spy = Spy::before(token_endpoint.socket_addrs(|| None).unwrap()[0]);
     let house = House::beside(&provider);
     let first_grant = provider.grants().issue_refresh_token();
-    let rest = configuration(&house, &provider, &spy, &first_grant);
+    let other_grant = provider.grants().issue_refresh_token();
+    let rest = configuration(&house, &provider, &spy, [&first_grant, &other_grant]);
     house.configure_with("trace", AUTHENTICATION, &rest);
     let mut shown = Shown::default();
     // The Message-ID is shown, by `trace`; the subject nowhere.
@@ -165,7 +170,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     };
 
     let mut daemon = house.serve();
-    for account in ["plain", "login", "wrong", "moved", "dead", "stranger", "person"] {
+    for account in ["plain", "login", "digest", "wrong", "moved", "bearer", "dead", "stranger", "person"] {
         mail(account);
     }
     log_in(&house);
@@ -173,7 +178,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     let printed = house.authorize("person");
     let consent = printed.lines().find(|line| line.trim().starts_with("http")).unwrap().to_owned();
     shown.0.push(("account authorize".into(), printed.replace(&consent, "").into_bytes()));
-    provider.arrivals(4);
+    provider.arrivals(6);
     shown.command(&house, &["account", "refresh", "person"]).ok();
     assert_ne!(shown.command(&house, &["account", "refresh", "dead"]).code, 0);
     assert_ne!(shown.command(&house, &["account", "refresh", "stranger"]).code, 0);
@@ -181,7 +186,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     provider.grants().revoke_access_tokens();
     provider.faults().once(Point::Mail, Fault::ReplyAndDrop("421 4.3.2 bye".into()));
     mail("person");
-    provider.arrivals(5);
+    provider.arrivals(7);
     provider.grants().set_broken(true);
     assert_ne!(shown.command(&house, &["account", "refresh", "person"]).code, 0);
     provider.grants().set_broken(false);
@@ -224,7 +229,9 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
         "delivered",
         "AUTH PLAIN",
         "AUTH LOGIN",
+        "AUTH CRAM-MD5",
         "AUTH XOAUTH2",
+        "AUTH OAUTHBEARER",
         "535",
         "invalid_grant",
         "refused the access token",
@@ -239,7 +246,11 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     shown.0.push(("the daemon's standard output".into(), fs::read(house.path("daemon.out")).unwrap()));
 
     let tokens = spy.values(&["access_token", "refresh_token"]);
-    assert!(tokens.len() >= 8 && tokens.contains(&first_grant), "{}", tokens.len());
+    assert!(
+        tokens.len() >= 10 && tokens.contains(&first_grant) && tokens.contains(&other_grant),
+        "{}",
+        tokens.len()
+    );
     let exchange = spy.values(&["code", "code_verifier"]);
     assert!(exchange.len() >= 2, "{exchange:?}");
     let mut secrets: Vec<_> = [
