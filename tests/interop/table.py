@@ -14,8 +14,8 @@ SHORTEST = 72  # characters of a line that are shown
 
 
 def code(text):
-    """Text as code in a cell of a table."""
-    text = text.replace("|", "\\|")
+    """Text as code in a cell of a table. Control characters, which no cell can hold, are shown as escapes."""
+    text = re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match[0])[1:-1], text).replace("|", "\\|")
     fence = "``" if "`" in text else "`"
     return f"{fence} {text} {fence}" if fence == "``" else f"`{text}`"
 
