@@ -327,11 +327,34 @@ fn presets_fill_in_what_is_not_said() {
     let (google, microsoft) = (&config.accounts[0], &config.accounts[1]);
     assert_eq!((google.server.host.as_str(), google.server.port), ("smtp.gmail.com", 587));
     assert_eq!(google.server.security, SecurityMode::StartTls);
-    assert_eq!(google.oauth().unwrap().authorization_parameters.len(), 2);
+    assert_eq!(google.oauth().unwrap().sign_in().unwrap().authorization_parameters.len(), 2);
     assert_eq!(microsoft.server.host, "smtp.office365.us");
     let endpoint = "https://login.microsoftonline.us/contoso.example/oauth2/v2.0/token";
     assert_eq!(microsoft.oauth().unwrap().token_endpoint.as_str(), endpoint);
     assert_eq!((microsoft.pacing.max_connections, microsoft.pacing.rate_limit), (3, None));
+}
+
+#[test]
+fn a_client_in_its_own_name_asks_for_what_it_was_given_and_is_watched() {
+    let text = |cloud: &str, more: &str| {
+        format!(
+            "[account.m]\ntype = \"microsoft\"\ncloud = \"{cloud}\"\ntenant = \"contoso.example\"\n\
+             domain = \"m.example\"\nusername = \"m\"\nclient_id = \"i\"\nclient_secret = \"s\"\n\
+             grant = \"client_credentials\"\n{more}"
+        )
+    };
+    for (cloud, resource) in [
+        ("global", "https://outlook.office365.com/.default"),
+        ("us-gov", "https://outlook.office365.us/.default"),
+        ("china", "https://partner.outlook.cn/.default"),
+    ] {
+        let config = Files::new(&[("waxseal.toml", &text(cloud, ""))]).load(&[]);
+        let login = config.accounts[0].oauth().unwrap();
+        assert_eq!((login.scope.as_str(), login.sign_in().is_none()), (resource, true));
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    }
+    let config = Files::new(&[("waxseal.toml", &text("global", "default = true\n"))]).load(&[]);
+    assert!(config.warnings[0].contains("send as anybody"), "{:?}", config.warnings);
 }
 
 #[test]

@@ -304,3 +304,29 @@ fn the_queue_of_a_stopped_daemon_can_be_looked_at_and_is_not_touched() {
     provider.arrivals(1);
     assert_eq!(house.json(&["queue", "list"])[0]["id"], ids[1].as_str());
 }
+
+#[test]
+fn a_client_in_its_own_name_needs_nobody_and_a_wrong_secret_only_holds_its_mail() {
+    let provider = provider();
+    let house = House::beside(&provider);
+    let account = house.oauth(&provider, "app", "example.com") + "grant = \"client_credentials\"\n";
+    let authorization = format!("authorization_endpoint = \"{}\"\n", provider.authorization_endpoint());
+    let account = account.replace(&authorization, "");
+    let secret = provider.options().client_secret.clone().unwrap();
+    house.configure(&account.replace(&secret, "outdated"));
+    let _daemon = house.serve();
+    submit(house.smtp, SENDER, &message("early")).unwrap();
+    house.message_becomes("held");
+    says(&house.account_becomes("app", "failing"), "invalid_client", "client_secret");
+
+    house.configure(&account);
+    house.cli(&["reload"]).ok();
+    assert_eq!(provider.arrivals(1)[0].mechanism.as_deref(), Some("XOAUTH2"));
+    house.queue_empties();
+    let ready = house.account_becomes("app", "ready");
+    assert_eq!(ready["authorized_at"], Value::Null);
+    let refused = house.cli(&["account", "authorize", "app"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("waxseal account refresh app"), "{}", refused.stderr);
+    house.cli(&["account", "refresh", "app"]).ok();
+}

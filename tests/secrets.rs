@@ -104,6 +104,7 @@ fn configuration(house: &House, provider: &Provider, spy: &Spy, first_grants: [&
         oauth("person"),
         oauth("moved") + &format!("refresh_token = \"{first_grant}\"\n"),
         oauth("bearer") + &format!("mechanism = \"oauthbearer\"\nrefresh_token = \"{other_grant}\"\n"),
+        oauth("unattended") + "grant = \"client_credentials\"\n",
         oauth("dead") + &format!("refresh_token = \"{DEAD_GRANT}\"\n"),
         oauth("stranger").replace(CLIENT_SECRET, WRONG_SECRET)
             + &format!("refresh_token = \"{first_grant}\"\n"),
@@ -170,7 +171,9 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     };
 
     let mut daemon = house.serve();
-    for account in ["plain", "login", "digest", "wrong", "moved", "bearer", "dead", "stranger", "person"] {
+    for account in
+        ["plain", "login", "digest", "wrong", "moved", "bearer", "unattended", "dead", "stranger", "person"]
+    {
         mail(account);
     }
     log_in(&house);
@@ -178,7 +181,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     let printed = house.authorize("person");
     let consent = printed.lines().find(|line| line.trim().starts_with("http")).unwrap().to_owned();
     shown.0.push(("account authorize".into(), printed.replace(&consent, "").into_bytes()));
-    provider.arrivals(6);
+    provider.arrivals(7);
     shown.command(&house, &["account", "refresh", "person"]).ok();
     assert_ne!(shown.command(&house, &["account", "refresh", "dead"]).code, 0);
     assert_ne!(shown.command(&house, &["account", "refresh", "stranger"]).code, 0);
@@ -186,7 +189,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     provider.grants().revoke_access_tokens();
     provider.faults().once(Point::Mail, Fault::ReplyAndDrop("421 4.3.2 bye".into()));
     mail("person");
-    provider.arrivals(7);
+    provider.arrivals(8);
     provider.grants().set_broken(true);
     assert_ne!(shown.command(&house, &["account", "refresh", "person"]).code, 0);
     provider.grants().set_broken(false);

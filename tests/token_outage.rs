@@ -29,7 +29,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use waxseal::{
     account::{
         Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, SecurityMode, Server,
-        TokenMechanism, token::TokenState,
+        SignIn, TokenMechanism, token::TokenState,
     },
     config::QueueSettings,
     history::History,
@@ -425,12 +425,13 @@ fn account(provider: &SandboxProvider, server: &TokenServer, connections: usize)
             client_id: "client-1".into(),
             client_secret: None,
             client_secret_expires: None,
-            authorization_endpoint: endpoint("authorize"),
             token_endpoint: endpoint("token"),
             scope: "mail".into(),
-            grant: Grant::AuthorizationCode,
-            authorization_parameters: Vec::new(),
-            first_refresh_token: Some("first".to_owned().into()),
+            grant: Grant::AuthorizationCode(SignIn {
+                authorization_endpoint: endpoint("authorize"),
+                authorization_parameters: Vec::new(),
+                first_refresh_token: Some("first".to_owned().into()),
+            }),
         })),
         pacing: Pacing {
             max_connections: connections,

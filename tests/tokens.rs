@@ -13,8 +13,8 @@ use url::Url;
 use waxseal::{
     account::{
         Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, SecurityMode, Server,
-        TokenMechanism,
-        token::{AccessToken, NoToken, TokenSet, TokenState},
+        SignIn, TokenMechanism,
+        token::{AccessToken, Consent, NoToken, TokenSet, TokenState},
     },
     oauth::{AuthorizeError, Callback, TokenSource, Tokens, refresher},
     store::{StoreError, TokenStore},
@@ -104,8 +104,11 @@ impl TokenStore for Memory {
         if self.full.load(Ordering::SeqCst) {
             return Err(StoreError::Engine("disk full".into()));
         }
-        let previous = tokens.previous_refresh_token.as_ref().map_or("-", |token| token.expose_secret());
-        let line = format!("kept {} {previous}", tokens.refresh_token.expose_secret());
+        let shown =
+            |token: Option<&SecretString>| token.map_or("-", |token| token.expose_secret()).to_owned();
+        let consent = tokens.consent.as_ref();
+        let previous = shown(consent.and_then(|consent| consent.previous_refresh_token.as_ref()));
+        let line = format!("kept {} {previous}", shown(consent.map(|consent| &consent.refresh_token)));
         self.journal.lock().unwrap().push(line);
         self.sets.lock().unwrap().insert(account.clone(), tokens.clone());
         Ok(())
@@ -150,12 +153,13 @@ fn account(provider: &Provider, first: Option<&str>) -> Account {
             client_id: "client-1".into(),
             client_secret: Some("canary-secret".into()),
             client_secret_expires: None,
-            authorization_endpoint: provider.url.join("/authorize").unwrap(),
             token_endpoint: provider.url.clone(),
             scope: "https://mail.google.com/ offline_access".into(),
-            grant: Grant::AuthorizationCode,
-            authorization_parameters: vec![("access_type", "offline".into())],
-            first_refresh_token: first.map(SecretString::from),
+            grant: Grant::AuthorizationCode(SignIn {
+                authorization_endpoint: provider.url.join("/authorize").unwrap(),
+                authorization_parameters: vec![("access_type", "offline".into())],
+                first_refresh_token: first.map(SecretString::from),
+            }),
         })),
         pacing: Pacing {
             max_connections: 1,
@@ -170,10 +174,13 @@ fn account(provider: &Provider, first: Option<&str>) -> Account {
 fn stale(refresh: &str, previous: Option<&str>) -> TokenSet {
     let long_ago = SystemTime::now() - Duration::from_secs(7200);
     TokenSet {
-        refresh_token: refresh.into(),
-        previous_refresh_token: previous.map(SecretString::from),
+        consent: Some(Consent {
+            refresh_token: refresh.into(),
+            previous_refresh_token: previous.map(SecretString::from),
+            authorized_at: long_ago,
+        }),
         access_token: None,
-        authorized_at: long_ago,
+        in_its_own_name: false,
         refreshed_at: long_ago,
     }
 }
@@ -555,4 +562,124 @@ async fn thirty_days_of_rotation_lose_no_grant() {
     }
     let asked: Vec<_> = (0..hours).map(|hour| format!("r{hour}")).collect();
     assert_eq!(bench.provider.refresh_tokens(), asked);
+}
+
+/// The same account, whose client has tokens in its own name.
+fn in_its_own_name(provider: &Provider) -> Account {
+    let mut account = account(provider, None);
+    if let Login::OAuth(login) = &mut account.login {
+        login.grant = Grant::ClientCredentials;
+        login.scope = "https://outlook.example/.default".into();
+    }
+    account
+}
+
+impl Bench {
+    /// The account whose client has tokens in its own name, with this in the store.
+    async fn unattended(stored: Option<TokenSet>, answers: impl IntoIterator<Item = Answer>) -> Self {
+        let mut bench = Self::new(stored, answers).await;
+        bench.restart(&in_its_own_name(&bench.provider));
+        bench
+    }
+
+    fn restart(&mut self, account: &Account) {
+        self.tokens = Tokens::new(self.store.clone(), std::slice::from_ref(account));
+    }
+}
+
+#[tokio::test]
+async fn a_client_in_its_own_name_asks_by_itself_and_nobody_signs_in() {
+    let mut bench = Bench::unattended(None, [grants("a1", None)]).await;
+    assert!(matches!(bench.state(), TokenState::Refreshing { trouble: None }));
+    assert_eq!(bench.got().await, "a1");
+    let requests = bench.provider.requests();
+    assert_eq!(requests[0]["grant_type"], "client_credentials");
+    assert_eq!(requests[0]["scope"], "https://outlook.example/.default");
+    assert_eq!(requests[0]["client_secret"], "canary-secret");
+    assert!(!requests[0].contains_key("refresh_token"));
+    assert_eq!(bench.tokens.status(&id()).unwrap().authorized_at, None);
+    let refused = bench.tokens.begin(&id(), &"http://localhost/cb".parse().unwrap()).unwrap_err();
+    assert!(matches!(refused, AuthorizeError::NobodySignsIn(_)), "{refused}");
+
+    // A restart has it from the store.
+    assert_eq!(bench.journal(), ["asked", "kept - -"]);
+    let own = in_its_own_name(&bench.provider);
+    bench.restart(&own);
+    assert_eq!(bench.got().await, "a1");
+    assert_eq!(bench.provider.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_client_in_its_own_name_needs_nobody_but_its_operator() {
+    let secret = json(401, r#"{"error":"invalid_client","error_description":"AADSTS7000215"}"#);
+    for refusal in [secret, invalid_grant()] {
+        let bench = Bench::unattended(None, [refusal, grants("a1", None)]).await;
+        let error = bench.get().await.unwrap_err();
+        assert!(
+            matches!(&error, NoToken::Misconfigured { reason, .. } if reason.contains("AADSTS")),
+            "{error}"
+        );
+        assert!(matches!(bench.state(), TokenState::Refreshing { trouble: Some(_) }));
+        // It is asked again slowly, and at once after a reload.
+        assert!(bench.get().await.is_err());
+        assert_eq!(bench.provider.requests().len(), 1);
+        bench.tokens.reconfigure(&[in_its_own_name(&bench.provider)]);
+        assert_eq!(bench.got().await, "a1");
+    }
+}
+
+#[tokio::test]
+async fn a_client_in_its_own_name_is_asked_once_by_twenty_callers_and_ahead_by_the_refresher() {
+    let short = json(200, r#"{"access_token":"a1","expires_in":2}"#);
+    let slow = Answer { delay: Duration::from_millis(100), ..short };
+    let bench = Bench::unattended(None, [slow, grants("a2", None)]).await;
+    let callers: Vec<_> = (0..20)
+        .map(|_| {
+            let tokens = bench.tokens.clone();
+            tokio::spawn(async move { tokens.access_token(&id()).await.is_ok() })
+        })
+        .collect();
+    for caller in callers {
+        assert!(caller.await.unwrap());
+    }
+    assert_eq!(bench.provider.requests().len(), 1);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(refresher::run(bench.tokens.clone(), stop.clone()));
+    for _ in 0..100 {
+        if bench.provider.requests().len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(bench.got().await, "a2");
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_stop_a_client_in_its_own_name() {
+    let bench = Bench::unattended(None, [grants("a1", None)]).await;
+    bench.store.full.store(true, Ordering::SeqCst);
+    assert_eq!(bench.got().await, "a1");
+}
+
+#[tokio::test]
+async fn a_consent_outlives_a_grant_that_needs_none_and_neither_has_the_others_token() {
+    let now = SystemTime::now();
+    let ends = now + Duration::from_secs(3600);
+    let stored =
+        TokenSet { access_token: Some(("a-person".into(), ends)), refreshed_at: now, ..stale("r1", None) };
+    let mut bench = Bench::unattended(Some(stored), [grants("a-client", None), grants("a2", None)]).await;
+    assert!(matches!(bench.state(), TokenState::Refreshing { .. }));
+    assert_eq!(bench.tokens.status(&id()).unwrap().authorized_at, None);
+    assert_eq!(bench.got().await, "a-client");
+    assert_eq!(bench.journal(), ["asked", "kept r1 -"]);
+
+    // The operator goes back, by a reload and by a restart.
+    let person = account(&bench.provider, None);
+    bench.tokens.reconfigure(std::slice::from_ref(&person));
+    assert!(matches!(bench.state(), TokenState::Refreshing { .. }));
+    bench.restart(&person);
+    assert_eq!(bench.got().await, "a2");
+    assert_eq!(bench.provider.refresh_tokens(), ["r1"]);
 }

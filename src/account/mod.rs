@@ -12,7 +12,7 @@ mod user;
 
 pub use model::{
     Account, AccountId, AccountType, ApplicationId, Delivery, DomainPattern, Grant, Login, OAuthLogin,
-    Pacing, PasswordMechanism, Rate, SecurityMode, Server, TokenMechanism,
+    Pacing, PasswordMechanism, Rate, SecurityMode, Server, SignIn, TokenMechanism,
 };
 pub use sender::SenderPattern;
 pub use user::{HashError, LocalPassword, User, Users};

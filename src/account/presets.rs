@@ -30,6 +30,8 @@ pub struct Preset {
     pub token_endpoint: Option<String>,
     /// Space-separated scopes (RFC 6749 §3.3).
     pub scope: Option<String>,
+    /// Scopes of a client in its own name (RFC 6749 §4.4).
+    pub client_scope: Option<String>,
     /// Query parameters without which the authorization endpoint hands out no refresh token.
     pub authorization_parameters: Vec<(&'static str, String)>,
     /// Upstream connections at once.
@@ -59,6 +61,7 @@ impl Preset {
             authorization_endpoint: None,
             token_endpoint: None,
             scope: None,
+            client_scope: None,
             authorization_parameters: Vec::new(),
             max_connections: 10,
             rate_limit: None,
@@ -96,6 +99,11 @@ impl Preset {
             authorization_endpoint: Some(format!("https://{authority}/{tenant}/oauth2/v2.0/authorize")),
             token_endpoint: Some(format!("https://{authority}/{tenant}/oauth2/v2.0/token")),
             scope: Some(format!("https://{resource}/SMTP.Send offline_access")),
+            client_scope: Some(match cloud {
+                // The name that Microsoft's own instructions have.
+                Cloud::Global => "https://outlook.office365.com/.default".into(),
+                _ => format!("https://{resource}/.default"),
+            }),
             max_connections: 3,
             rate_limit: Some(Rate { count: 30, per: Duration::from_secs(60) }),
             daily_recipients: Some(10_000),

@@ -3,19 +3,28 @@
 use secrecy::SecretString;
 use std::time::{Duration, SystemTime};
 
-/// The tokens of a grant, as the store keeps them.
+/// The tokens of an account, as the store keeps them.
 #[derive(Debug, Clone)]
 pub struct TokenSet {
+    /// What a person agreed to; none where the client has tokens in its own name (RFC 6749 §4.4).
+    pub consent: Option<Consent>,
+    /// The latest access token, and the instant at which it ends.
+    pub access_token: Option<(SecretString, SystemTime)>,
+    /// That token is the client's own, and nobody's consent is behind it.
+    pub in_its_own_name: bool,
+    /// When the tokens were last obtained.
+    pub refreshed_at: SystemTime,
+}
+
+/// What keeps a person's consent.
+#[derive(Debug, Clone)]
+pub struct Consent {
     /// The refresh token in force.
     pub refresh_token: SecretString,
     /// The one before, kept until `refresh_token` has worked once.
     pub previous_refresh_token: Option<SecretString>,
-    /// The latest access token, and the instant at which it ends.
-    pub access_token: Option<(SecretString, SystemTime)>,
     /// When a person agreed, or the first token was brought in.
     pub authorized_at: SystemTime,
-    /// When the tokens were last obtained.
-    pub refreshed_at: SystemTime,
 }
 
 /// Where an account's tokens stand.
@@ -146,10 +155,9 @@ mod tests {
     fn tokens(life: u64) -> TokenSet {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         TokenSet {
-            refresh_token: "r".into(),
-            previous_refresh_token: None,
+            consent: None,
             access_token: Some(("a".into(), start + Duration::from_secs(life))),
-            authorized_at: start,
+            in_its_own_name: true,
             refreshed_at: start,
         }
     }

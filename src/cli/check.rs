@@ -224,7 +224,8 @@ fn login(account: &Account) -> String {
                 TokenMechanism::XOAuth2 => " (XOAUTH2)",
                 TokenMechanism::OAuthBearer => " (OAUTHBEARER)",
             };
-            format!("{} with OAuth 2.0, scope {}{mechanism}", oauth.username, oauth.scope)
+            let grant = if oauth.sign_in().is_some() { "" } else { ", the client in its own name" };
+            format!("{} with OAuth 2.0{grant}, scope {}{mechanism}", oauth.username, oauth.scope)
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{
-        Account, AccountId, AccountType, Delivery, DomainPattern, Pacing,
+        Account, AccountId, AccountType, Delivery, DomainPattern, Login, Pacing,
         presets::{Cloud, Preset},
     },
     mail::Mailbox,
@@ -85,6 +85,12 @@ fn account(
     let server = server::server(id, kind, entry, table, &preset, reader);
     let pacing = pacing(table, &preset, reader);
     let (login, server) = (login?, server?);
+    // Nobody's consent stands between the listener and the provider then.
+    if let (Login::OAuth(oauth), Some(entry)) = (&login, table.get("default").filter(|_| default))
+        && oauth.sign_in().is_none()
+    {
+        reader.warn(entry, "whoever reaches a listener may send as anybody through this client; name its `domains` or `senders`");
+    }
     server::check_plaintext(id, entry, table, &login, &server, reader);
     Some(Account {
         id: AccountId::new(id),

@@ -7,7 +7,7 @@ use super::{
     tree::Entry,
 };
 use crate::{
-    account::{AccountType, Grant, Login, OAuthLogin, presets::Preset},
+    account::{AccountType, Grant, Login, OAuthLogin, SignIn, presets::Preset},
     mail::Day,
 };
 use std::{collections::BTreeMap, net::IpAddr};
@@ -114,10 +114,7 @@ fn oauth(
     secrets: &mut Secrets<'_>,
     reader: &mut Reader,
 ) -> Option<OAuthLogin> {
-    let grants = ["authorization_code", "device_code", "client_credentials", "service_account"];
-    if let Some(entry) = table.get("grant") {
-        reader.supported_word(entry, &grants, 1);
-    }
+    let in_its_own_name = grant_is_the_clients(kind, table, reader);
     if username.is_none() {
         lacks(id, kind, entry, "username", "the mailbox that logs in", reader);
     }
@@ -128,6 +125,10 @@ fn oauth(
     let client_secret = secrets.read(id, table, "client_secret", reader);
     if kind == AccountType::Google && !table.contains_key("client_secret") {
         lacks(id, kind, entry, "client_secret", "Google gives no tokens without it", reader);
+    } else if in_its_own_name && !table.contains_key("client_secret") {
+        let problem =
+            format!("the account `{id}` lacks `client_secret`, which the grant \"client_credentials\" needs");
+        reader.error(entry, problem, None);
     }
     let mut endpoint = |key: &str, known: &Option<String>, what: &str| match (table.get(key), known) {
         (Some(entry), _) => oauth_url(entry, reader),
@@ -137,27 +138,69 @@ fn oauth(
             None
         }
     };
-    let authorization =
-        endpoint("authorization_endpoint", &preset.authorization_endpoint, "where a person signs in");
+    let authorization = (!in_its_own_name).then(|| {
+        endpoint("authorization_endpoint", &preset.authorization_endpoint, "where a person signs in")
+    });
     let token = endpoint("token_endpoint", &preset.token_endpoint, "where tokens come from");
-    let scope = text(table, "scope").map(str::to_owned).or_else(|| preset.scope.clone());
+    let presumed = if in_its_own_name { &preset.client_scope } else { &preset.scope };
+    let scope = text(table, "scope").map(str::to_owned).or_else(|| presumed.clone());
     if scope.is_none() {
         lacks(id, kind, entry, "scope", "what access is asked for", reader);
     }
     let mechanism = mechanism::of_token(kind, table, reader);
+    let first_refresh_token = secrets.read(id, table, "refresh_token", reader);
+    let grant = match authorization {
+        None => Grant::ClientCredentials,
+        Some(endpoint) => Grant::AuthorizationCode(SignIn {
+            authorization_endpoint: endpoint?,
+            authorization_parameters: preset.authorization_parameters.clone(),
+            first_refresh_token,
+        }),
+    };
     Some(OAuthLogin {
-        first_refresh_token: secrets.read(id, table, "refresh_token", reader),
         username: username?.to_owned(),
         mechanism,
         client_id: client_id?.to_owned(),
         client_secret,
         client_secret_expires: client_secret_expires(table, reader),
-        authorization_endpoint: authorization?,
         token_endpoint: token?,
         scope: scope?,
-        grant: Grant::AuthorizationCode,
-        authorization_parameters: preset.authorization_parameters.clone(),
+        grant,
     })
+}
+
+/// Whether the client has tokens in its own name (RFC 6749 §4.4); reports what does not go with that.
+fn grant_is_the_clients(kind: AccountType, table: &Tree, reader: &mut Reader) -> bool {
+    const GRANTS: [&str; 4] = ["authorization_code", "client_credentials", "device_code", "service_account"];
+    let Some(entry) = table.get("grant") else { return false };
+    if reader.supported_word(entry, &GRANTS, 2) != Some(1) {
+        return false;
+    }
+    if kind == AccountType::Google {
+        let help = "with Google a person signs in: \"authorization_code\"";
+        let problem = format!("found {}, which Google does not have", entry.value.shown());
+        reader.error(entry, problem, Some(help.into()));
+        return false;
+    }
+    if let Some(token) = table.get("refresh_token") {
+        let problem = "a client in its own name has no `refresh_token`".to_owned();
+        let help = "for one that a person agreed to set `grant = \"authorization_code\"`";
+        reader.error_at_key(token, problem, Some(help.into()));
+    }
+    if let Some(endpoint) = table.get("authorization_endpoint") {
+        reader.warn(endpoint, "nobody signs in with this grant: the endpoint is not used");
+    }
+    let tenant = text(table, "tenant").unwrap_or("common");
+    if kind == AccountType::Microsoft
+        && !table.contains_key("token_endpoint")
+        && ["common", "organizations", "consumers"].contains(&tenant)
+    {
+        let help = "set `tenant` to the directory (tenant) id or to a domain of the tenant";
+        let problem =
+            format!("Microsoft gives a client in its own name no token for the tenant \"{tenant}\"");
+        reader.error(table.get("tenant").unwrap_or(entry), problem, Some(help.into()));
+    }
+    true
 }
 
 /// The last day of a secret, which must be there to end.

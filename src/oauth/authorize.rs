@@ -45,6 +45,11 @@ pub enum AuthorizeError {
     /// No such OAuth account.
     #[error("there is no OAuth account {0}")]
     UnknownAccount(String),
+    /// The account's client has tokens in its own name.
+    #[error(
+        "nobody signs in for the account {0}: its grant is client_credentials; `waxseal account refresh {0}` asks for a token now"
+    )]
+    NobodySignsIn(String),
     /// The system has no randomness to give.
     #[error("the system gives no randomness")]
     NoRandomness,
@@ -98,9 +103,10 @@ impl Tokens {
         let unknown = || AuthorizeError::UnknownAccount(account.to_string());
         let entry = self.0.entry(account).ok_or_else(unknown)?;
         let settings = entry.standing().account.clone();
+        let login = settings.oauth().ok_or_else(unknown)?;
+        let sign_in = login.sign_in().ok_or_else(|| AuthorizeError::NobodySignsIn(account.to_string()))?;
         let state = nonce()?;
-        let Consent { url, verifier } =
-            client::consent(settings.oauth().ok_or_else(unknown)?, redirect, &state);
+        let Consent { url, verifier } = client::consent(login, sign_in, redirect, &state);
         let now = Instant::now();
         let begun =
             Begun { account: account.clone(), verifier, redirect: redirect.clone(), ends: now + PATIENCE };

@@ -5,7 +5,7 @@ use super::{
     answer::{TokenTrouble, judge},
     http::{self, Http},
 };
-use crate::account::OAuthLogin;
+use crate::account::{OAuthLogin, SignIn};
 use oauth2::{
     AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
     EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
@@ -38,11 +38,10 @@ pub(super) struct TokenClient {
     http: Http,
 }
 
-type Configured = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+type Configured = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 fn configured(login: &OAuthLogin) -> Configured {
     let client = BasicClient::new(ClientId::new(login.client_id.clone()))
-        .set_auth_uri(AuthUrl::from_url(login.authorization_endpoint.clone()))
         .set_token_uri(TokenUrl::from_url(login.token_endpoint.clone()))
         // Every provider takes the secret in the body; not every one takes it in a header.
         .set_auth_type(AuthType::RequestBody);
@@ -57,14 +56,16 @@ fn scopes(scope: &str) -> impl Iterator<Item = Scope> + '_ {
 }
 
 /// The provider's page for this account: code flow, PKCE S256 (RFC 7636), the given one-time state.
-pub(super) fn consent(login: &OAuthLogin, redirect: &Url, state: &str) -> Consent {
-    let client = configured(login).set_redirect_uri(RedirectUrl::from_url(redirect.clone()));
+pub(super) fn consent(login: &OAuthLogin, sign_in: &SignIn, redirect: &Url, state: &str) -> Consent {
+    let client = configured(login)
+        .set_auth_uri(AuthUrl::from_url(sign_in.authorization_endpoint.clone()))
+        .set_redirect_uri(RedirectUrl::from_url(redirect.clone()));
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let mut request = client
         .authorize_url(|| CsrfToken::new(state.to_owned()))
         .add_scopes(scopes(&login.scope))
         .set_pkce_challenge(challenge);
-    for (name, value) in &login.authorization_parameters {
+    for (name, value) in &sign_in.authorization_parameters {
         request = request.add_extra_param(*name, value.as_str());
     }
     Consent { url: request.url().0, verifier: verifier.into_secret().into() }
@@ -90,6 +91,14 @@ impl TokenClient {
             request = request.add_scopes(scopes(&login.scope));
         }
         let transport = self.transport(login, &[token])?;
+        granted(request.request_async(&transport).await)
+    }
+
+    /// Asks in the client's own name (RFC 6749 §4.4.2).
+    pub(super) async fn client_credentials(&self, login: &OAuthLogin) -> Result<Granted, TokenTrouble> {
+        let client = configured(login);
+        let request = client.exchange_client_credentials().add_scopes(scopes(&login.scope));
+        let transport = self.transport(login, &[])?;
         granted(request.request_async(&transport).await)
     }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     account::{
-        Account, AccountType, OAuthLogin,
-        token::{AccessToken, NoToken, TokenSet, life},
+        Account, AccountType, OAuthLogin, SignIn,
+        token::{AccessToken, Consent, NoToken, TokenSet, life},
     },
     store::StoreError,
 };
@@ -52,7 +52,7 @@ impl Shared {
         }
         if entry.standing().unsaved {
             self.save(entry).await.map_err(|error| self.failed(entry, store_trouble(&error)))?;
-            let usable = entry.standing().tokens.as_ref().and_then(|tokens| tokens.usable(self.now()));
+            let usable = entry.standing().usable(self.now());
             if let Some(token) = usable.filter(|_| eagerness != Eagerness::Now) {
                 return Ok(self.available(entry, token));
             }
@@ -64,9 +64,10 @@ impl Shared {
     async fn ask(&self, entry: &Entry) -> Result<AccessToken, NoToken> {
         let account = entry.standing().account.clone();
         let Some(login) = account.oauth() else { return Err(entry.standing().unauthorized()) };
+        let Some(sign_in) = login.sign_in() else { return self.ask_in_its_own_name(entry, login).await };
         let mut tried: Vec<SecretString> = Vec::new();
         let mut rejection = None;
-        while let Some(token) = self.candidate(entry, login, &tried).await {
+        while let Some(token) = self.candidate(entry, sign_in, &tried).await {
             match self.client.refresh(login, &token, account.kind == AccountType::Microsoft).await {
                 Ok(granted) => return self.adopt(entry, &token, granted).await,
                 Err(trouble @ TokenTrouble::Rejected { .. }) => {
@@ -84,17 +85,48 @@ impl Shared {
         })
     }
 
+    /// Asks in the client's own name. No grant can die there: whatever is refused, it is the client that is refused, and
+    /// its settings are the operator's to mend.
+    async fn ask_in_its_own_name(&self, entry: &Entry, login: &OAuthLogin) -> Result<AccessToken, NoToken> {
+        let granted = match self.client.client_credentials(login).await {
+            Ok(granted) => granted,
+            Err(TokenTrouble::Rejected { reason }) => {
+                return Err(self.failed(entry, TokenTrouble::Operator { reason }));
+            }
+            Err(trouble) => return Err(self.failed(entry, trouble)),
+        };
+        let now = self.now();
+        let token = AccessToken { secret: granted.access_token, expires_at: now + life(granted.expires_in) };
+        {
+            let mut standing = entry.standing();
+            // A consent of before is kept: the operator may come back to it.
+            let consent = standing.tokens.take().and_then(|before| before.consent);
+            standing.tokens = Some(TokenSet {
+                consent,
+                access_token: Some((token.secret.clone(), token.expires_at)),
+                in_its_own_name: true,
+                refreshed_at: now,
+            });
+        }
+        // A token that is not on disk is asked for again after a restart, and that is all.
+        if let Err(error) = self.save(entry).await {
+            warn!(account = %entry.id, %error, "the access token cannot be kept");
+        }
+        info!(account = %entry.id, rotated = false, "token refreshed");
+        Ok(self.available(entry, token))
+    }
+
     /// The next refresh token that has not been tried: in force, previous, the store's own, the configuration's.
     async fn candidate(
         &self,
         entry: &Entry,
-        login: &OAuthLogin,
+        sign_in: &SignIn,
         tried: &[SecretString],
     ) -> Option<SecretString> {
         let untried = |token: &SecretString| !tried.iter().any(|known| same(known, token));
         let from = |tokens: Option<&TokenSet>| {
-            let tokens = tokens?;
-            let known = [Some(&tokens.refresh_token), tokens.previous_refresh_token.as_ref()];
+            let consent = tokens?.consent.as_ref()?;
+            let known = [Some(&consent.refresh_token), consent.previous_refresh_token.as_ref()];
             known.into_iter().flatten().find(|token| untried(token)).cloned()
         };
         if let Some(token) = from(entry.standing().tokens.as_ref()) {
@@ -107,7 +139,7 @@ impl Shared {
         {
             return Some(token);
         }
-        login.first_refresh_token.clone().filter(untried)
+        sign_in.first_refresh_token.clone().filter(untried)
     }
 
     /// Takes what the server granted, and puts it on disk before anybody uses it.
@@ -125,12 +157,16 @@ impl Shared {
             let mut standing = entry.standing();
             let before = standing.tokens.take();
             // Google keeps its refresh tokens: a full disk does not stop mail then.
+            let before = before.and_then(|before| before.consent);
             let known = before.as_ref().is_some_and(|before| same(&before.refresh_token, used));
             standing.tokens = Some(TokenSet {
-                previous_refresh_token: rotated.is_some().then(|| used.clone()),
-                refresh_token: rotated.unwrap_or_else(|| used.clone()),
+                consent: Some(Consent {
+                    previous_refresh_token: rotated.is_some().then(|| used.clone()),
+                    refresh_token: rotated.unwrap_or_else(|| used.clone()),
+                    authorized_at: before.map_or(now, |before| before.authorized_at),
+                }),
                 access_token: Some((token.secret.clone(), token.expires_at)),
-                authorized_at: before.map_or(now, |before| before.authorized_at),
+                in_its_own_name: false,
                 refreshed_at: now,
             });
             standing.unsaved = true;
@@ -205,10 +241,9 @@ impl Shared {
         let now = self.now();
         let token = AccessToken { secret: granted.access_token, expires_at: now + life(granted.expires_in) };
         let tokens = TokenSet {
-            refresh_token,
-            previous_refresh_token: None,
+            consent: Some(Consent { refresh_token, previous_refresh_token: None, authorized_at: now }),
             access_token: Some((token.secret.clone(), token.expires_at)),
-            authorized_at: now,
+            in_its_own_name: false,
             refreshed_at: now,
         };
         let (id, kept) = (account.id.clone(), tokens.clone());

@@ -83,7 +83,7 @@ impl Standing {
     pub(super) fn answer(&self, now: SystemTime, instant: Instant) -> Option<Result<AccessToken, NoToken>> {
         // A rotated token that is not on disk yet is not used; what is asked for then is the disk.
         if !self.unsaved
-            && let Some(token) = self.tokens.as_ref().and_then(|tokens| tokens.usable(now))
+            && let Some(token) = self.usable(now)
         {
             return Some(Ok(token));
         }
@@ -102,6 +102,17 @@ impl Standing {
         })
     }
 
+    /// The access token, while it may be given out.
+    pub(super) fn usable(&self, now: SystemTime) -> Option<AccessToken> {
+        self.fitting()?.usable(now)
+    }
+
+    /// The tokens, where their access token is one of the grant that is configured: the operator may have set another.
+    fn fitting(&self) -> Option<&TokenSet> {
+        let in_its_own_name = self.login().is_some_and(|login| login.sign_in().is_none());
+        self.tokens.as_ref().filter(|tokens| tokens.in_its_own_name == in_its_own_name)
+    }
+
     fn no_token(&self, reason: String, retry_after: Duration) -> NoToken {
         if self.misconfigured {
             NoToken::Misconfigured { account: self.account.id.to_string(), reason }
@@ -115,7 +126,12 @@ impl Standing {
     }
 
     pub(super) fn has_grant(&self) -> bool {
-        self.tokens.is_some() || self.login().is_some_and(|login| login.first_refresh_token.is_some())
+        let consent = self.tokens.as_ref().and_then(|tokens| tokens.consent.as_ref());
+        self.login().is_some_and(|login| match login.sign_in() {
+            Some(sign_in) => consent.is_some() || sign_in.first_refresh_token.is_some(),
+            // The client itself is the grant.
+            None => true,
+        })
     }
 
     /// What is left of the back-off.
@@ -133,7 +149,7 @@ impl Standing {
             return Some(wait);
         }
         match &self.tokens {
-            Some(tokens) if !self.unsaved && tokens.usable(now).is_some() => {
+            Some(tokens) if !self.unsaved && self.usable(now).is_some() => {
                 Some(tokens.renew_at(jitter).duration_since(now).unwrap_or_default())
             }
             _ => Some(Duration::ZERO),
@@ -217,7 +233,7 @@ impl Standing {
         if self.loaded && !self.has_grant() {
             return TokenState::Unauthorized;
         }
-        match self.tokens.as_ref().and_then(|tokens| tokens.access_token.as_ref()) {
+        match self.fitting().and_then(|tokens| tokens.access_token.as_ref()) {
             Some((_, expires_at)) if *expires_at > now => TokenState::Valid { expires_at: *expires_at },
             _ => TokenState::Refreshing { trouble: self.trouble.clone() },
         }

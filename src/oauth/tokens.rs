@@ -129,7 +129,11 @@ impl Tokens {
         let tokens = standing.tokens.as_ref();
         Some(GrantStatus {
             state: standing.state(self.0.now()),
-            authorized_at: tokens.map(|tokens| tokens.authorized_at),
+            authorized_at: standing
+                .login()
+                .and_then(|login| login.sign_in())
+                .and_then(|_| tokens?.consent.as_ref())
+                .map(|consent| consent.authorized_at),
             refreshed_at: tokens.map(|tokens| tokens.refreshed_at),
             expires_at: tokens.and_then(|tokens| tokens.access_token.as_ref()).map(|(_, ends)| *ends),
             trouble: standing.rejected.clone().or_else(|| standing.trouble.clone()),

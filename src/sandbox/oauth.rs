@@ -122,6 +122,11 @@ async fn token(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Stri
             }
             rotate.then(|| shared.grants.issue_refresh_token())
         }
+        // Without a secret anybody could say that it is this client (RFC 6749 §4.4).
+        "client_credentials" if shared.options.client_secret.is_none() => {
+            return refuse(StatusCode::BAD_REQUEST, "unauthorized_client", "the client has no secret");
+        }
+        "client_credentials" => None,
         _ => return refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type", ""),
     };
     let mut answer = serde_json::json!({

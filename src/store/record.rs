@@ -1,7 +1,7 @@
 //! The encoding of a [`TokenSet`] before sealing: JSON, so that later versions can add fields.
 //! Secrets leave their wrapper here, into buffers that are wiped.
 
-use crate::account::token::TokenSet;
+use crate::account::token::{Consent, TokenSet};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
-    refresh_token: Cow<'a, str>,
+    /// Absent where nobody agreed to anything, as in the two that go with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous_refresh_token: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -20,6 +22,9 @@ struct Record<'a> {
     /// Milliseconds since the epoch, as all times here.
     #[serde(default)]
     access_token_ends: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    in_its_own_name: bool,
+    #[serde(default)]
     authorized_at: u64,
     refreshed_at: u64,
 }
@@ -39,21 +44,23 @@ pub(super) fn encode(tokens: &TokenSet) -> Result<Zeroizing<Vec<u8>>, serde_json
         Some((token, ends)) => (Some(Cow::Borrowed(token.expose_secret())), millis(*ends)),
         None => (None, 0),
     };
+    let consent = tokens.consent.as_ref();
+    let previous = consent.and_then(|consent| consent.previous_refresh_token.as_ref());
     let record = Record {
-        refresh_token: tokens.refresh_token.expose_secret().into(),
-        previous_refresh_token: tokens.previous_refresh_token.as_ref().map(|t| t.expose_secret().into()),
+        refresh_token: consent.map(|consent| consent.refresh_token.expose_secret().into()),
+        previous_refresh_token: previous.map(|token| token.expose_secret().into()),
         access_token,
         access_token_ends: ends,
-        authorized_at: millis(tokens.authorized_at),
+        in_its_own_name: tokens.in_its_own_name,
+        authorized_at: consent.map_or(0, |consent| millis(consent.authorized_at)),
         refreshed_at: millis(tokens.refreshed_at),
     };
     // Sized ahead: a buffer that grows would leave unwiped copies behind.
-    let length =
-        [Some(&record.refresh_token), record.previous_refresh_token.as_ref(), record.access_token.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|token| token.len() * 2)
-            .sum::<usize>();
+    let length = [&record.refresh_token, &record.previous_refresh_token, &record.access_token]
+        .into_iter()
+        .flatten()
+        .map(|token| token.len() * 2)
+        .sum::<usize>();
     let mut octets = Zeroizing::new(Vec::with_capacity(length + 512));
     serde_json::to_writer(&mut *octets, &record)?;
     Ok(octets)
@@ -63,11 +70,15 @@ pub(super) fn encode(tokens: &TokenSet) -> Result<Zeroizing<Vec<u8>>, serde_json
 pub(super) fn decode(octets: &[u8]) -> Result<TokenSet, serde_json::Error> {
     let record: Record<'_> = serde_json::from_slice(octets)?;
     let secret = |token: Cow<'_, str>| SecretString::from(token.into_owned());
-    Ok(TokenSet {
-        refresh_token: secret(record.refresh_token),
+    let consent = record.refresh_token.map(|token| Consent {
+        refresh_token: secret(token),
         previous_refresh_token: record.previous_refresh_token.map(secret),
-        access_token: record.access_token.map(|token| (secret(token), time(record.access_token_ends))),
         authorized_at: time(record.authorized_at),
+    });
+    Ok(TokenSet {
+        consent,
+        access_token: record.access_token.map(|token| (secret(token), time(record.access_token_ends))),
+        in_its_own_name: record.in_its_own_name,
         refreshed_at: time(record.refreshed_at),
     })
 }
@@ -79,23 +90,42 @@ mod tests {
     #[test]
     fn tokens_come_back_as_they_were() {
         let tokens = TokenSet {
-            refresh_token: "r\"\\1".into(),
-            previous_refresh_token: Some("r0".into()),
+            consent: Some(Consent {
+                refresh_token: "r\"\\1".into(),
+                previous_refresh_token: Some("r0".into()),
+                authorized_at: time(1),
+            }),
             access_token: Some(("a".repeat(5000).into(), time(1_234_567))),
-            authorized_at: time(1),
+            in_its_own_name: false,
             refreshed_at: time(2),
         };
         let back = decode(&encode(&tokens).unwrap()).unwrap();
-        assert_eq!(back.refresh_token.expose_secret(), "r\"\\1");
-        assert_eq!(back.previous_refresh_token.unwrap().expose_secret(), "r0");
         let (access, ends) = back.access_token.unwrap();
         assert_eq!((access.expose_secret().len(), ends), (5000, time(1_234_567)));
-        assert_eq!((back.authorized_at, back.refreshed_at), (time(1), time(2)));
+        let consent = back.consent.unwrap();
+        assert_eq!(consent.refresh_token.expose_secret(), "r\"\\1");
+        assert_eq!(consent.previous_refresh_token.unwrap().expose_secret(), "r0");
+        assert_eq!((consent.authorized_at, back.refreshed_at), (time(1), time(2)));
+    }
+
+    #[test]
+    fn tokens_that_nobody_agreed_to_have_no_consent() {
+        let tokens = TokenSet {
+            consent: None,
+            access_token: Some(("a".into(), time(9))),
+            in_its_own_name: true,
+            refreshed_at: time(2),
+        };
+        let octets = encode(&tokens).unwrap();
+        assert!(!String::from_utf8_lossy(&octets).contains("refresh_token"));
+        let back = decode(&octets).unwrap();
+        assert!(back.consent.is_none() && back.access_token.is_some() && back.in_its_own_name);
     }
 
     #[test]
     fn fields_of_later_versions_are_passed_over() {
         let text = br#"{"refresh_token":"r","authorized_at":1,"refreshed_at":2,"colour":"red"}"#;
-        assert!(decode(text).unwrap().access_token.is_none());
+        let tokens = decode(text).unwrap();
+        assert!(tokens.access_token.is_none() && tokens.consent.is_some());
     }
 }

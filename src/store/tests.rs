@@ -1,23 +1,27 @@
 //! The store as a whole: what it survives and what it refuses.
 
 use super::*;
+use crate::account::token::Consent;
 use secrecy::ExposeSecret;
 use std::{fs, os::unix::fs::PermissionsExt, time::SystemTime};
 
 fn tokens(refresh: &str) -> TokenSet {
     let now = SystemTime::now();
     TokenSet {
-        refresh_token: refresh.into(),
-        previous_refresh_token: None,
+        consent: Some(Consent {
+            refresh_token: refresh.into(),
+            previous_refresh_token: None,
+            authorized_at: now,
+        }),
         access_token: Some(("canary-access".into(), now)),
-        authorized_at: now,
+        in_its_own_name: false,
         refreshed_at: now,
     }
 }
 
 fn refresh_token(store: &dyn TokenStore, account: &str) -> Option<String> {
     let tokens = store.load(&AccountId::new(account)).unwrap();
-    tokens.map(|tokens| tokens.refresh_token.expose_secret().to_owned())
+    tokens.and_then(|tokens| tokens.consent).map(|consent| consent.refresh_token.expose_secret().to_owned())
 }
 
 /// A store with two accounts, closed again.

@@ -14,7 +14,7 @@ use std::{
 use waxseal::{
     account::{
         Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, PasswordMechanism,
-        SecurityMode, Server, TokenMechanism,
+        SecurityMode, Server, SignIn, TokenMechanism,
         token::{AccessToken, NoToken},
     },
     mail::{BodyType, Content, ContentSource, ForwardPath, QueueId, ReversePath},
@@ -131,12 +131,13 @@ impl Bench {
             client_id: options.client_id.clone(),
             client_secret: None,
             client_secret_expires: None,
-            authorization_endpoint: self.sandbox.authorization_endpoint().parse().unwrap(),
             token_endpoint: self.sandbox.token_endpoint().parse().unwrap(),
             scope: String::new(),
-            grant: Grant::AuthorizationCode,
-            authorization_parameters: Vec::new(),
-            first_refresh_token: None,
+            grant: Grant::AuthorizationCode(SignIn {
+                authorization_endpoint: self.sandbox.authorization_endpoint().parse().unwrap(),
+                authorization_parameters: Vec::new(),
+                first_refresh_token: None,
+            }),
         }));
         self
     }
