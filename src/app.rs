@@ -2,6 +2,7 @@
 
 mod alerts;
 mod gate;
+mod prover;
 mod sockets;
 mod upstreams;
 
@@ -116,6 +117,7 @@ impl App {
             tokens.clone(),
             reload,
             Arc::new(move |account| upstream_of.get(account)),
+            Arc::new(prover::LoginProver { live: live.clone() }),
         ));
         let control = state_dir.join("control.sock");
         tasks.spawn(admin::serve_control(&control, service.clone(), rest.clone())?);

@@ -161,7 +161,7 @@ const EXITS: [(&str, &str); 5] = [
 ];
 
 /// serde stays at the rim: what is written to disk, to the control socket, or comes from a stranger.
-const RIM: [&str; 16] = [
+const RIM: [&str; 19] = [
     "admin/control.rs",
     "admin/protocol.rs",
     "admin/service.rs",
@@ -171,6 +171,9 @@ const RIM: [&str; 16] = [
     "config/",
     "history/event.rs",
     "oauth/answer.rs",
+    "oauth/device.rs",
+    "oauth/id_token.rs",
+    "oauth/jwt.rs",
     "outbound/auth/bearer.rs",
     "queue/pace/",
     "queue/record/",

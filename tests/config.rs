@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 use waxseal::{
-    account::{AccountType, Delivery, Login, SecurityMode},
+    account::{AccountType, ClientProof, Delivery, Login, SecurityMode, SignInWay},
     cli::{
         check::{report, report_json},
         route::{RouteQuery, answer, render, render_json},
@@ -327,7 +327,15 @@ fn presets_fill_in_what_is_not_said() {
     let (google, microsoft) = (&config.accounts[0], &config.accounts[1]);
     assert_eq!((google.server.host.as_str(), google.server.port), ("smtp.gmail.com", 587));
     assert_eq!(google.server.security, SecurityMode::StartTls);
-    assert_eq!(google.oauth().unwrap().sign_in().unwrap().authorization_parameters.len(), 2);
+    let SignInWay::Browser { parameters, device_endpoint, .. } =
+        &google.oauth().unwrap().sign_in().unwrap().way
+    else {
+        panic!("not in a browser")
+    };
+    assert_eq!(parameters.len(), 3);
+    assert!(parameters.contains(&("login_hint", "g".to_owned())));
+    // Google's own gives no token for mail.
+    assert!(device_endpoint.is_none());
     assert_eq!(microsoft.server.host, "smtp.office365.us");
     let endpoint = "https://login.microsoftonline.us/contoso.example/oauth2/v2.0/token";
     assert_eq!(microsoft.oauth().unwrap().token_endpoint.as_str(), endpoint);
@@ -384,7 +392,7 @@ fn the_keys_of_a_queue_that_loses_nothing_mean_what_they_say() {
     assert_eq!(config.alert.command, [program.display().to_string(), "--token=hunter2".into()]);
     assert_eq!(config.accounts[0].delivery, Delivery::Through);
     assert_eq!(config.accounts[0].pacing.daily_recipients, Some(500));
-    assert_eq!(config.accounts[0].oauth().unwrap().client_secret_expires, Day::parse("2027-05-01"));
+    assert_eq!(config.accounts[0].oauth().unwrap().client_secret_expires(), Day::parse("2027-05-01"));
     let got = report(&loaded);
     for line in [
         "    secret   client_secret: set, expires 2027-05-01\n",
@@ -508,7 +516,9 @@ fn the_reference_and_the_examples_are_valid() {
             let text = &text.replace("/usr/local/bin/page-me", "/bin/sh");
             let directory =
                 Files::new(&[("waxseal.toml", text), ("corp-ca.pem", CA), ("secrets/support", "x\n")]);
-            tls::Certificate::write(directory.0.path(), "relay");
+            for name in ["relay", "app"] {
+                tls::Certificate::write(directory.0.path(), name);
+            }
             let credentials = directory.0.path().join("secrets").display().to_string();
             let variables = [("SUPPORT_SECRET", "x"), ("CREDENTIALS_DIRECTORY", credentials.as_str())];
             if let Err(errors) = directory.explained(&variables) {
@@ -539,6 +549,26 @@ fn figment_is_named_in_one_file() {
 
 /// A listener with TLS, from the files `c` and `k`.
 const SECURED: &str = "[[listener]]\naddress = \"127.0.0.1:25\"\ntls = \"starttls\"\ncertificate = \"c\"\nprivate_key = \"k\"\n";
+
+#[test]
+fn a_clients_certificate_needs_its_own_key() {
+    let text = "[account.m]\ntype = \"microsoft\"\ndomain = \"m.example\"\nusername = \"m\"\nclient_id = \"i\"\n\
+                client_certificate = \"one\"\nclient_key = \"key\"\n";
+    let scratch = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| tls::Certificate::write(scratch.path(), name));
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let load = |key: &str| {
+        let files = [("waxseal.toml", text), ("one", &read(&one.certificate)), ("key", key)];
+        Files::new(&files).explained(&[])
+    };
+    let loaded = load(&read(&one.private_key)).unwrap();
+    let client = loaded.config.accounts[0].oauth().unwrap().client().unwrap().clone();
+    let ClientProof::Certificate(certificate) = &client.proof else { panic!("{client:?}") };
+    assert!(certificate.prefers_pss && certificate.sha256 != [0; 32] && certificate.sha1 != [0; 20]);
+    assert!(format!("{client:?}").contains("SigningKey(EC, P-256)"), "{client:?}");
+    let errors = load(&read(&other.private_key)).unwrap_err().to_string();
+    assert!(errors.contains("does not belong to the certificate"), "{errors}");
+}
 
 #[test]
 fn a_certificate_and_its_key_are_held_against_each_other() {

@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 use waxseal::{
     account::{
-        Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, SecurityMode, Server,
-        SignIn, TokenMechanism, token::TokenState,
+        Account, AccountId, AccountType, Client, ClientProof, Delivery, Grant, Login, OAuthLogin, Pacing,
+        SecurityMode, Server, SignIn, SignInWay, TokenMechanism, token::TokenState,
     },
     config::QueueSettings,
     history::History,
@@ -422,16 +422,19 @@ fn account(provider: &SandboxProvider, server: &TokenServer, connections: usize)
         login: Login::OAuth(Box::new(OAuthLogin {
             username: provider.options().username.clone(),
             mechanism: TokenMechanism::Auto,
-            client_id: "client-1".into(),
-            client_secret: None,
-            client_secret_expires: None,
             token_endpoint: endpoint("token"),
             scope: "mail".into(),
-            grant: Grant::AuthorizationCode(SignIn {
-                authorization_endpoint: endpoint("authorize"),
-                authorization_parameters: Vec::new(),
-                first_refresh_token: Some("first".to_owned().into()),
-            }),
+            grant: Grant::SignIn(
+                Client { id: "client-1".into(), proof: ClientProof::Nothing },
+                SignIn {
+                    way: SignInWay::Browser {
+                        endpoint: endpoint("authorize"),
+                        parameters: Vec::new(),
+                        device_endpoint: None,
+                    },
+                    first_refresh_token: Some("first".to_owned().into()),
+                },
+            ),
         })),
         pacing: Pacing {
             max_connections: connections,

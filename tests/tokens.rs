@@ -2,231 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not recognise as such")]
 
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
-use secrecy::{ExposeSecret, SecretString};
+mod oauth_script;
+
+use oauth_script::*;
+use secrecy::ExposeSecret;
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
-use url::Url;
 use waxseal::{
-    account::{
-        Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, SecurityMode, Server,
-        SignIn, TokenMechanism,
-        token::{AccessToken, Consent, NoToken, TokenSet, TokenState},
-    },
-    oauth::{AuthorizeError, Callback, TokenSource, Tokens, refresher},
-    store::{StoreError, TokenStore},
+    account::token::{NoToken, TokenSet, TokenState},
+    oauth::{AuthorizeError, Authorized, Callback, TokenSource, Tokens, WAITED_FOR, refresher},
+    store::TokenStore,
 };
-
-type Form = HashMap<String, String>;
-/// What happened, in order, at server and store.
-type Journal = Arc<Mutex<Vec<String>>>;
-
-/// One scripted answer.
-#[derive(Clone)]
-struct Answer {
-    status: u16,
-    header: (&'static str, &'static str),
-    body: String,
-    delay: Duration,
-}
-
-fn json(status: u16, body: &str) -> Answer {
-    Answer { status, header: ("content-type", "application/json"), body: body.into(), delay: Duration::ZERO }
-}
-
-fn grants(access: &str, refresh: Option<&str>) -> Answer {
-    let refresh = refresh.map(|token| format!(r#","refresh_token":"{token}""#)).unwrap_or_default();
-    json(200, &format!(r#"{{"access_token":"{access}","token_type":"Bearer","expires_in":3600{refresh}}}"#))
-}
-
-fn invalid_grant() -> Answer {
-    json(400, r#"{"error":"invalid_grant","error_description":"AADSTS700082: expired, canary-refresh"}"#)
-}
-
-#[derive(Clone)]
-struct Provider {
-    url: Url,
-    answers: Arc<Mutex<VecDeque<Answer>>>,
-    forms: Arc<Mutex<Vec<Form>>>,
-    journal: Journal,
-}
-
-impl Provider {
-    async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let provider = Self {
-            url: format!("http://{}/token", listener.local_addr().unwrap()).parse().unwrap(),
-            answers: Arc::new(Mutex::new(answers.into_iter().collect())),
-            forms: Arc::default(),
-            journal: Arc::default(),
-        };
-        let app = Router::new().fallback(token).with_state(provider.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        provider
-    }
-
-    fn requests(&self) -> Vec<Form> {
-        self.forms.lock().unwrap().clone()
-    }
-
-    fn refresh_tokens(&self) -> Vec<String> {
-        self.requests().iter().filter_map(|form| form.get("refresh_token").cloned()).collect()
-    }
-}
-
-async fn token(State(provider): State<Provider>, body: Bytes) -> impl IntoResponse {
-    provider.forms.lock().unwrap().push(url::form_urlencoded::parse(&body).into_owned().collect());
-    provider.journal.lock().unwrap().push("asked".into());
-    let answer = provider.answers.lock().unwrap().pop_front().unwrap_or_else(|| json(500, "script over"));
-    tokio::time::sleep(answer.delay).await;
-    let mut response = (StatusCode::from_u16(answer.status).unwrap(), answer.body).into_response();
-    response.headers_mut().insert(answer.header.0, answer.header.1.parse().unwrap());
-    response
-}
-
-/// A store in memory that notes what it is asked to keep, and can fail.
-#[derive(Default)]
-struct Memory {
-    sets: Mutex<HashMap<AccountId, TokenSet>>,
-    journal: Journal,
-    full: AtomicBool,
-}
-
-impl TokenStore for Memory {
-    fn load(&self, account: &AccountId) -> Result<Option<TokenSet>, StoreError> {
-        Ok(self.sets.lock().unwrap().get(account).cloned())
-    }
-
-    fn save(&self, account: &AccountId, tokens: &TokenSet) -> Result<(), StoreError> {
-        if self.full.load(Ordering::SeqCst) {
-            return Err(StoreError::Engine("disk full".into()));
-        }
-        let shown =
-            |token: Option<&SecretString>| token.map_or("-", |token| token.expose_secret()).to_owned();
-        let consent = tokens.consent.as_ref();
-        let previous = shown(consent.and_then(|consent| consent.previous_refresh_token.as_ref()));
-        let line = format!("kept {} {previous}", shown(consent.map(|consent| &consent.refresh_token)));
-        self.journal.lock().unwrap().push(line);
-        self.sets.lock().unwrap().insert(account.clone(), tokens.clone());
-        Ok(())
-    }
-
-    fn forget(&self, account: &AccountId) -> Result<(), StoreError> {
-        self.sets.lock().unwrap().remove(account);
-        Ok(())
-    }
-
-    fn list(&self) -> Result<Vec<AccountId>, StoreError> {
-        Ok(self.sets.lock().unwrap().keys().cloned().collect())
-    }
-}
-
-fn id() -> AccountId {
-    AccountId::new("support")
-}
-
-fn account(provider: &Provider, first: Option<&str>) -> Account {
-    Account {
-        id: id(),
-        name: "Support".into(),
-        description: String::new(),
-        active: true,
-        application: None,
-        kind: AccountType::Google,
-        domains: Vec::new(),
-        senders: Vec::new(),
-        default: true,
-        server: Server {
-            host: "localhost".into(),
-            port: 587,
-            security: SecurityMode::StartTls,
-            allow_plaintext_authentication: false,
-            certificate_validation: true,
-            ca_file: None,
-        },
-        login: Login::OAuth(Box::new(OAuthLogin {
-            username: "support@example.com".into(),
-            mechanism: TokenMechanism::Auto,
-            client_id: "client-1".into(),
-            client_secret: Some("canary-secret".into()),
-            client_secret_expires: None,
-            token_endpoint: provider.url.clone(),
-            scope: "https://mail.google.com/ offline_access".into(),
-            grant: Grant::AuthorizationCode(SignIn {
-                authorization_endpoint: provider.url.join("/authorize").unwrap(),
-                authorization_parameters: vec![("access_type", "offline".into())],
-                first_refresh_token: first.map(SecretString::from),
-            }),
-        })),
-        pacing: Pacing {
-            max_connections: 1,
-            rate_limit: None,
-            daily_recipients: None,
-            max_recipients_per_message: None,
-        },
-        delivery: Delivery::Queue,
-    }
-}
-
-fn stale(refresh: &str, previous: Option<&str>) -> TokenSet {
-    let long_ago = SystemTime::now() - Duration::from_secs(7200);
-    TokenSet {
-        consent: Some(Consent {
-            refresh_token: refresh.into(),
-            previous_refresh_token: previous.map(SecretString::from),
-            authorized_at: long_ago,
-        }),
-        access_token: None,
-        in_its_own_name: false,
-        refreshed_at: long_ago,
-    }
-}
-
-struct Bench {
-    provider: Provider,
-    store: Arc<Memory>,
-    tokens: Tokens,
-}
-
-impl Bench {
-    /// The account with this grant in the store, against this script.
-    async fn new(stored: Option<TokenSet>, answers: impl IntoIterator<Item = Answer>) -> Self {
-        Self::with_first(stored, None, answers).await
-    }
-
-    async fn with_first(
-        stored: Option<TokenSet>,
-        first: Option<&str>,
-        answers: impl IntoIterator<Item = Answer>,
-    ) -> Self {
-        let provider = Provider::start(answers).await;
-        let store = Arc::new(Memory { journal: provider.journal.clone(), ..Memory::default() });
-        if let Some(stored) = stored {
-            store.sets.lock().unwrap().insert(id(), stored);
-        }
-        let tokens = Tokens::new(store.clone(), &[account(&provider, first)]);
-        Self { provider, store, tokens }
-    }
-
-    async fn get(&self) -> Result<AccessToken, NoToken> {
-        self.tokens.access_token(&id()).await
-    }
-
-    async fn got(&self) -> String {
-        self.get().await.unwrap().secret.expose_secret().to_owned()
-    }
-
-    fn journal(&self) -> Vec<String> {
-        self.provider.journal.lock().unwrap().clone()
-    }
-
-    fn state(&self) -> TokenState {
-        self.tokens.state(&id())
-    }
-}
 
 #[tokio::test]
 async fn a_refresh_asks_once_and_serves_from_memory_after() {
@@ -439,28 +227,20 @@ async fn a_refused_token_is_not_given_out_again_and_renewed_once_a_minute() {
     assert_eq!(bench.provider.requests().len(), 2);
 }
 
-fn callback(state: &str, code: &str) -> Callback {
-    Callback::from_query(&format!("code={code}&state={state}")).unwrap()
-}
-
-fn redirect() -> Url {
-    "http://localhost:8025/oauth/callback".parse().unwrap()
-}
-
 #[tokio::test]
 async fn a_consent_is_exchanged_with_its_verifier_and_kept() {
     use base64::Engine;
     let bench = Bench::new(None, [grants("a1", Some("r1"))]).await;
     let mut changes = bench.tokens.subscribe();
-    let begun = bench.tokens.begin(&id(), &redirect()).unwrap();
+    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap();
     let query: Form = begun.url.query_pairs().into_owned().collect();
     assert_eq!(query["state"], begun.state);
     assert_eq!(query["code_challenge_method"], "S256");
     assert_eq!(query["access_type"], "offline");
     assert_eq!(query["redirect_uri"], redirect().as_str());
     assert_eq!(query["scope"], "https://mail.google.com/ offline_access");
-    let done = bench.tokens.finish(callback(&begun.state, "c1")).await;
-    assert_eq!(done.unwrap(), id());
+    let done = bench.tokens.finish(callback(&begun.state, "c1"), willing()).await;
+    assert_eq!(done.unwrap(), Authorized { account: id(), proved: true, remark: None });
 
     let form = &bench.provider.requests()[0];
     assert_eq!((form["grant_type"].as_str(), form["code"].as_str()), ("authorization_code", "c1"));
@@ -479,15 +259,15 @@ async fn a_consent_is_exchanged_with_its_verifier_and_kept() {
 #[tokio::test]
 async fn forged_replayed_and_late_callbacks_change_nothing() {
     let bench = Bench::new(None, [grants("a1", Some("r1"))]).await;
-    let begun = bench.tokens.begin(&id(), &redirect()).unwrap();
-    let forged = bench.tokens.finish(callback("forged", "c1")).await;
+    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap();
+    let forged = bench.tokens.finish(callback("forged", "c1"), willing()).await;
     assert!(matches!(forged, Err(AuthorizeError::UnknownState)));
-    bench.tokens.finish(callback(&begun.state, "c1")).await.unwrap();
-    let replayed = bench.tokens.finish(callback(&begun.state, "c1")).await;
+    bench.tokens.finish(callback(&begun.state, "c1"), willing()).await.unwrap();
+    let replayed = bench.tokens.finish(callback(&begun.state, "c1"), willing()).await;
     assert!(matches!(replayed, Err(AuthorizeError::UnknownState)));
-    let begun = bench.tokens.begin(&id(), &redirect()).unwrap();
+    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap();
     bench.tokens.abandon(&begun.state);
-    let late = bench.tokens.finish(callback(&begun.state, "c1")).await;
+    let late = bench.tokens.finish(callback(&begun.state, "c1"), willing()).await;
     assert!(matches!(late, Err(AuthorizeError::UnknownState)));
     assert_eq!(bench.provider.requests().len(), 1);
     assert_eq!(bench.got().await, "a1");
@@ -498,14 +278,14 @@ async fn a_failed_consent_leaves_the_working_grant() {
     let script = [grants("a1", None), grants("a2", None), invalid_grant()];
     let bench = Bench::new(Some(stale("r1", None)), script).await;
     assert_eq!(bench.got().await, "a1");
-    let begin = || bench.tokens.begin(&id(), &redirect()).unwrap().state;
-    let error = bench.tokens.finish(callback(&begin(), "c1")).await.unwrap_err();
+    let begin = || bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap().state;
+    let error = bench.tokens.finish(callback(&begin(), "c1"), willing()).await.unwrap_err();
     assert!(matches!(error, AuthorizeError::NoRefreshToken(_)), "{error}");
     assert!(error.to_string().contains("prompt=consent"), "{error}");
-    let error = bench.tokens.finish(callback(&begin(), "c2")).await.unwrap_err();
+    let error = bench.tokens.finish(callback(&begin(), "c2"), willing()).await.unwrap_err();
     assert!(matches!(error, AuthorizeError::Exchange(_)), "{error}");
     let denied = Callback::from_query(&format!("error=access_denied&state={}", begin())).unwrap();
-    let error = bench.tokens.finish(denied).await.unwrap_err();
+    let error = bench.tokens.finish(denied, willing()).await.unwrap_err();
     assert!(matches!(error, AuthorizeError::Refused(_)), "{error}");
     assert_eq!(bench.got().await, "a1");
     assert_eq!(bench.journal().iter().filter(|line| line.starts_with("kept")).count(), 1);
@@ -564,29 +344,6 @@ async fn thirty_days_of_rotation_lose_no_grant() {
     assert_eq!(bench.provider.refresh_tokens(), asked);
 }
 
-/// The same account, whose client has tokens in its own name.
-fn in_its_own_name(provider: &Provider) -> Account {
-    let mut account = account(provider, None);
-    if let Login::OAuth(login) = &mut account.login {
-        login.grant = Grant::ClientCredentials;
-        login.scope = "https://outlook.example/.default".into();
-    }
-    account
-}
-
-impl Bench {
-    /// The account whose client has tokens in its own name, with this in the store.
-    async fn unattended(stored: Option<TokenSet>, answers: impl IntoIterator<Item = Answer>) -> Self {
-        let mut bench = Self::new(stored, answers).await;
-        bench.restart(&in_its_own_name(&bench.provider));
-        bench
-    }
-
-    fn restart(&mut self, account: &Account) {
-        self.tokens = Tokens::new(self.store.clone(), std::slice::from_ref(account));
-    }
-}
-
 #[tokio::test]
 async fn a_client_in_its_own_name_asks_by_itself_and_nobody_signs_in() {
     let mut bench = Bench::unattended(None, [grants("a1", None)]).await;
@@ -598,8 +355,8 @@ async fn a_client_in_its_own_name_asks_by_itself_and_nobody_signs_in() {
     assert_eq!(requests[0]["client_secret"], "canary-secret");
     assert!(!requests[0].contains_key("refresh_token"));
     assert_eq!(bench.tokens.status(&id()).unwrap().authorized_at, None);
-    let refused = bench.tokens.begin(&id(), &"http://localhost/cb".parse().unwrap()).unwrap_err();
-    assert!(matches!(refused, AuthorizeError::NobodySignsIn(_)), "{refused}");
+    let refused = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap_err();
+    assert!(matches!(refused, AuthorizeError::NobodySignsIn { .. }), "{refused}");
 
     // A restart has it from the store.
     assert_eq!(bench.journal(), ["asked", "kept - -"]);

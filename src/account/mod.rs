@@ -2,17 +2,23 @@
 //! may hand mail in. Pure.
 
 mod model;
+mod oauth;
 pub mod presets;
 pub mod routing;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sender;
+mod signing;
 pub mod token;
 mod user;
 
 pub use model::{
-    Account, AccountId, AccountType, ApplicationId, Delivery, DomainPattern, Grant, Login, OAuthLogin,
-    Pacing, PasswordMechanism, Rate, SecurityMode, Server, SignIn, TokenMechanism,
+    Account, AccountId, AccountType, ApplicationId, Delivery, DomainPattern, Login, Pacing,
+    PasswordMechanism, Rate, SecurityMode, Server, TokenMechanism,
+};
+pub use oauth::{
+    Client, ClientCertificate, ClientProof, Grant, OAuthLogin, ServiceAccount, SignIn, SignInWay,
 };
 pub use sender::SenderPattern;
+pub use signing::{SigningAlgorithm, SigningKey, SigningKeyError};
 pub use user::{HashError, LocalPassword, User, Users};

@@ -1,9 +1,9 @@
 //! The account itself.
 
-use crate::mail::{Day, Domain, Mailbox, MailboxError};
+use super::OAuthLogin;
+use crate::mail::{Domain, Mailbox, MailboxError};
 use secrecy::SecretString;
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
-use url::Url;
 
 /// Names an account: the `ID` of `[account.ID]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,57 +177,6 @@ pub enum Login {
     },
     /// A user name and an access token. Never falls back to a password.
     OAuth(Box<OAuthLogin>),
-}
-
-/// How an OAuth account gets its tokens.
-#[derive(Debug, Clone)]
-pub struct OAuthLogin {
-    /// The mailbox that logs in: `user=` of XOAUTH2.
-    pub username: String,
-    /// How the access token is handed over.
-    pub mechanism: TokenMechanism,
-    /// Client identifier (RFC 6749 §2.2).
-    pub client_id: String,
-    /// Client secret; absent for public clients.
-    pub client_secret: Option<SecretString>,
-    /// The day on which the client secret ends, where somebody wrote it down.
-    pub client_secret_expires: Option<Day>,
-    /// Token endpoint (RFC 6749 §3.2).
-    pub token_endpoint: Url,
-    /// Space-separated scopes (RFC 6749 §3.3).
-    pub scope: String,
-    /// The grant that yields the first token.
-    pub grant: Grant,
-}
-
-impl OAuthLogin {
-    /// How a person signs in, where one has to.
-    pub fn sign_in(&self) -> Option<&SignIn> {
-        match &self.grant {
-            Grant::AuthorizationCode(sign_in) => Some(sign_in),
-            Grant::ClientCredentials => None,
-        }
-    }
-}
-
-/// The grant types of RFC 6749 that work so far.
-#[derive(Debug, Clone)]
-pub enum Grant {
-    /// A person signs in (RFC 6749 §4.1 with PKCE, RFC 7636); refreshed ever after.
-    AuthorizationCode(SignIn),
-    /// The client has tokens in its own name (RFC 6749 §4.4), and nobody signs in.
-    ClientCredentials,
-}
-
-/// What it takes for a person to sign in.
-#[derive(Debug, Clone)]
-pub struct SignIn {
-    /// Authorization endpoint (RFC 6749 §3.1).
-    pub authorization_endpoint: Url,
-    /// Query parameters that the provider wants there to hand out a refresh token.
-    pub authorization_parameters: Vec<(&'static str, String)>,
-    /// A refresh token brought from another tool, used until the store has one of its own.
-    pub first_refresh_token: Option<SecretString>,
 }
 
 /// So many messages in such a time.

@@ -28,6 +28,8 @@ pub struct Preset {
     pub authorization_endpoint: Option<String>,
     /// Token endpoint (RFC 6749 §3.2).
     pub token_endpoint: Option<String>,
+    /// Device authorization endpoint (RFC 8628 §3.1), where it gives tokens for mail.
+    pub device_endpoint: Option<String>,
     /// Space-separated scopes (RFC 6749 §3.3).
     pub scope: Option<String>,
     /// Scopes of a client in its own name (RFC 6749 §4.4).
@@ -60,6 +62,7 @@ impl Preset {
             port: 587,
             authorization_endpoint: None,
             token_endpoint: None,
+            device_endpoint: None,
             scope: None,
             client_scope: None,
             authorization_parameters: Vec::new(),
@@ -70,6 +73,7 @@ impl Preset {
         }
     }
 
+    /// Google has a device flow too, but gives no token for mail by it.
     fn google() -> Self {
         Self {
             host: Some("smtp.gmail.com"),
@@ -98,6 +102,7 @@ impl Preset {
             host: Some(host),
             authorization_endpoint: Some(format!("https://{authority}/{tenant}/oauth2/v2.0/authorize")),
             token_endpoint: Some(format!("https://{authority}/{tenant}/oauth2/v2.0/token")),
+            device_endpoint: Some(format!("https://{authority}/{tenant}/oauth2/v2.0/devicecode")),
             scope: Some(format!("https://{resource}/SMTP.Send offline_access")),
             client_scope: Some(match cloud {
                 // The name that Microsoft's own instructions have.

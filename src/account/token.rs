@@ -25,6 +25,10 @@ pub struct Consent {
     pub previous_refresh_token: Option<SecretString>,
     /// When a person agreed, or the first token was brought in.
     pub authorized_at: SystemTime,
+    /// When the refresh token in force was obtained.
+    pub rotated_at: SystemTime,
+    /// When it ends, where the authorization server says.
+    pub ends_at: Option<SystemTime>,
 }
 
 /// Where an account's tokens stand.

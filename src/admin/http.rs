@@ -1,7 +1,7 @@
 //! HTTP on the admin address: health, readiness, and the OAuth callback.
 
 use super::service::{Health, Service};
-use crate::oauth::Callback;
+use crate::oauth::{Authorized, Callback};
 use axum::{
     Router,
     extract::{Request, State},
@@ -92,11 +92,11 @@ async fn callback(State(web): State<Web>, uri: Uri) -> Response {
         Err(error) => Err(error.to_string()),
     };
     match result {
-        Ok(account) => page(
-            StatusCode::OK,
-            "Tokens generated",
-            &format!("The account {account} is authorized. You can close this page."),
-        ),
+        Ok(Authorized { account, remark, .. }) => {
+            let remark = remark.map_or_else(String::new, |remark| format!(" But note: {remark}."));
+            let text = format!("The account {account} is authorized.{remark} You can close this page.");
+            page(StatusCode::OK, "Tokens generated", &text)
+        }
         Err(problem) => {
             page(StatusCode::BAD_REQUEST, "Not authorized", &format!("{problem}. Nothing was changed."))
         }

@@ -1,5 +1,6 @@
 //! What operators and programs ask of the running daemon: the control socket and HTTP, over one service.
 
+mod authorize;
 mod control;
 mod http;
 pub mod protocol;

@@ -19,6 +19,12 @@ pub enum Request {
     Authorize {
         /// The account's id.
         id: String,
+        /// By device (RFC 8628): the [`Consent`] has a code.
+        #[serde(default)]
+        device: bool,
+        /// A link for another machine: `done` with the [`Consent`], at once.
+        #[serde(default)]
+        link: bool,
     },
     /// The redirected URL, pasted by hand: `done` with the [`AccountView`].
     AuthorizePaste {
@@ -114,8 +120,11 @@ pub enum Answer {
 pub struct Consent {
     /// Its URL.
     pub url: String,
-    /// Where the browser will come back to.
+    /// Where the browser will come back to; empty where none does.
     pub redirect_uri: String,
+    /// What the person types there, in the device flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_code: Option<String>,
     /// Seconds that the person may take.
     pub lasts: u64,
 }
@@ -156,6 +165,9 @@ pub struct AccountView {
     pub authorized_at: Option<String>,
     /// Messages waiting in the queue.
     pub queued: usize,
+    /// What whoever has just authorized it should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 /// A queued message as listed.

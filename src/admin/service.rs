@@ -1,42 +1,30 @@
 //! What can be asked of the daemon, whoever asks: the control socket today, the console after it.
 
 use super::{
-    protocol::{Answer, Consent, ListenerView, QueueChange, Request, StatusView},
+    authorize::Waiting,
+    protocol::{Answer, ListenerView, QueueChange, Request, StatusView},
     views::message,
 };
 use crate::{
     account::{Account, AccountId, Login},
     config::{ListenerSettings, LiveConfig, Snapshot},
     mail::{QueueId, Timestamp},
-    oauth::{Callback, Tokens},
+    oauth::{Prover, Tokens},
     outbound::Upstream,
     queue::{OperatorError, Queue, entry::Received},
     spool::Spool,
 };
-use std::{
-    collections::{BTreeSet, HashMap},
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
-};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-};
-use url::Url;
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+use tokio::{sync::mpsc, task::JoinSet};
 
 /// Exit codes of sysexits.h and the contract.
 pub(super) const FAILED: u8 = 1;
 pub(super) const UNAVAILABLE: u8 = 69;
 pub(super) const TEMPORARY: u8 = 75;
-const CONFIGURATION: u8 = 78;
+pub(super) const CONFIGURATION: u8 = 78;
 
 /// Messages that a command changes at once.
 const CHANGES_AT_ONCE: usize = 256;
-
-/// Where a callback comes back to while `[admin]` is off: nobody listens there, the URL is pasted.
-const DEFAULT_PUBLIC_URL: &str = "http://localhost:8025/";
 
 type ReloadFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 /// Re-reads the configuration: a sentence, or why the old one stays.
@@ -62,7 +50,10 @@ pub struct Service {
     pub upstreams: UpstreamOf,
     /// When the daemon started.
     pub started_at: SystemTime,
-    waiting: Mutex<HashMap<String, oneshot::Sender<Result<AccountId, String>>>>,
+    /// Tries tokens just obtained.
+    pub(super) prover: Arc<dyn Prover>,
+    /// Who waits for a consent, by its state.
+    pub(super) waiting: Waiting,
 }
 
 impl std::fmt::Debug for Service {
@@ -82,6 +73,11 @@ pub(super) fn done(value: impl serde::Serialize) -> Answer {
     }
 }
 
+pub(super) fn progress(value: impl serde::Serialize) -> Result<Answer, Answer> {
+    let value = serde_json::to_value(value);
+    value.map(Answer::Progress).map_err(|error| failed(FAILED, format!("it cannot be written: {error}")))
+}
+
 impl Service {
     /// Joins the parts.
     pub fn new(
@@ -90,9 +86,10 @@ impl Service {
         tokens: Tokens,
         reload: Reload,
         upstreams: UpstreamOf,
+        prover: Arc<dyn Prover>,
     ) -> Self {
         let started_at = SystemTime::now();
-        Self { live, queue, tokens, reload, upstreams, started_at, waiting: Mutex::default() }
+        Self { live, queue, tokens, reload, upstreams, started_at, prover, waiting: Waiting::default() }
     }
 
     /// Answers a request; `progress` takes what comes before the last answer.
@@ -103,14 +100,9 @@ impl Service {
                 Ok(account) => done(self.view(&account)),
                 Err(answer) => answer,
             },
-            Request::Authorize { id } => self.authorize(&id, progress).await,
-            Request::AuthorizePaste { url } => match Callback::parse(&url) {
-                Ok(callback) => match self.finish(callback).await {
-                    Ok(account) => self.shown(&account),
-                    Err(problem) => failed(FAILED, problem),
-                },
-                Err(error) => failed(FAILED, error.to_string()),
-            },
+            Request::Authorize { id, link: true, .. } => self.authorize_by_link(&id),
+            Request::Authorize { id, device, .. } => self.authorize(&id, device, progress).await,
+            Request::AuthorizePaste { url } => self.authorize_by_paste(&url).await,
             Request::AccountRefresh { id } => match self.oauth_account(&id) {
                 Ok(account) => match self.tokens.refresh_now(&account.id).await {
                     Ok(_) => self.shown(&account.id),
@@ -153,72 +145,6 @@ impl Service {
                 Ok(sentence) => done(sentence),
                 Err(problem) => failed(CONFIGURATION, problem),
             },
-        }
-    }
-
-    /// Finishes a consent whose browser came back, and tells whoever began it.
-    ///
-    /// # Errors
-    /// A sentence for the person.
-    pub async fn finish(&self, callback: Callback) -> Result<AccountId, String> {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&callback.state);
-        let result = self.tokens.finish(callback).await.map_err(|error| error.to_string());
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(result.clone());
-        }
-        result
-    }
-
-    /// The address that providers send browsers back to.
-    pub fn redirect_uri(&self) -> Option<Url> {
-        let snapshot = self.live.get();
-        let base = match &snapshot.config.admin {
-            Some(admin) => admin.public_url.clone(),
-            None => DEFAULT_PUBLIC_URL.parse().ok()?,
-        };
-        let path = format!("{}/oauth/callback", base.path().trim_end_matches('/'));
-        let mut url = base;
-        url.set_path(&path);
-        Some(url)
-    }
-
-    async fn authorize(&self, id: &str, progress: &mpsc::Sender<Answer>) -> Answer {
-        let account = match self.oauth_account(id) {
-            Ok(account) => account,
-            Err(answer) => return answer,
-        };
-        let Some(redirect) = self.redirect_uri() else { return failed(FAILED, "public_url is no base URL") };
-        let begun = match self.tokens.begin(&account.id, &redirect) {
-            Ok(begun) => begun,
-            Err(error) => return failed(FAILED, error.to_string()),
-        };
-        let (tell, told) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(begun.state.clone(), tell);
-        let consent = Consent {
-            url: begun.url.to_string(),
-            redirect_uri: redirect.to_string(),
-            lasts: begun.lasts.as_secs(),
-        };
-        let Ok(consent) = serde_json::to_value(consent) else { return failed(FAILED, "no consent URL") };
-        if progress.send(Answer::Progress(consent)).await.is_err() {
-            return failed(FAILED, "nobody waits for the consent");
-        }
-        let told = tokio::select! {
-            told = tokio::time::timeout(begun.lasts, told) => told,
-            () = progress.closed() => {
-                self.tokens.abandon(&begun.state);
-                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&begun.state);
-                return failed(FAILED, "nobody waits for the consent");
-            }
-        };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&begun.state);
-        match told {
-            Ok(Ok(Ok(account))) => self.shown(&account),
-            Ok(Ok(Err(problem))) => failed(FAILED, problem),
-            Ok(Err(_)) | Err(_) => {
-                self.tokens.abandon(&begun.state);
-                failed(TEMPORARY, "nobody finished the sign-in in time; begin again")
-            }
         }
     }
 
@@ -347,7 +273,7 @@ impl Service {
         })
     }
 
-    fn oauth_account(&self, id: &str) -> Result<Account, Answer> {
+    pub(super) fn oauth_account(&self, id: &str) -> Result<Account, Answer> {
         let account = self.account(id)?;
         match account.login {
             Login::OAuth(_) => Ok(account),
@@ -358,7 +284,7 @@ impl Service {
         }
     }
 
-    fn shown(&self, id: &AccountId) -> Answer {
+    pub(super) fn shown(&self, id: &AccountId) -> Answer {
         match self.account(id.as_str()) {
             Ok(account) => done(self.view(&account)),
             Err(answer) => answer,

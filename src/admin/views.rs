@@ -72,6 +72,7 @@ impl Service {
             username: account.username().map(str::to_owned),
             authorized_at: time(grant.as_ref().and_then(|g| g.authorized_at)),
             queued: lane.map_or(0, |lane| lane.tally.outstanding()),
+            remark: None,
         }
     }
 }

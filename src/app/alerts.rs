@@ -89,7 +89,7 @@ fn account_fact(
         delivered_at: lane.and_then(|lane| lane.last_success_at),
         explanation: view.last_error.unwrap_or_default(),
         remedy: view.remedy.unwrap_or_default(),
-        secret_ends: oauth.and_then(|oauth| oauth.client_secret_expires),
+        secret_ends: oauth.and_then(|oauth| oauth.client_secret_expires()),
         id: account.id.clone(),
     }
 }

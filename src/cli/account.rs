@@ -35,7 +35,10 @@ pub(super) fn account(config: Option<&Path>, command: AccountCommand) -> ExitCod
             }
             Err(code) => code,
         },
-        AccountCommand::Authorize { id, paste, no_browser } => authorize(config, id, paste, no_browser),
+        AccountCommand::Authorize { id, link: true, .. } => link(config, id),
+        AccountCommand::Authorize { id, paste, device, no_browser, .. } => {
+            authorize(config, id, device, paste, no_browser)
+        }
     }
 }
 
@@ -45,10 +48,18 @@ fn another_version() -> ExitCode {
 }
 
 /// Generate Tokens. The daemon waits for the callback on one connection; a pasted URL goes to it on another.
-fn authorize(config: Option<&Path>, id: String, paste: bool, no_browser: bool) -> ExitCode {
+fn authorize(config: Option<&Path>, id: String, device: bool, paste: bool, no_browser: bool) -> ExitCode {
     let owned = config.map(Path::to_owned);
     let mut begun = |value: serde_json::Value| {
         let Ok(consent) = serde_json::from_value::<Consent>(value) else { return };
+        if let Some(code) = &consent.user_code {
+            say(&format!(
+                "On any device, within {} minutes, open\n\n  {}\n\nand enter the code\n\n  {code}\n\nwaiting for you to agree there …",
+                consent.lasts / 60,
+                consent.url
+            ));
+            return;
+        }
         say(&format!("Sign in here within {} minutes and agree:\n\n  {}\n", consent.lasts / 60, consent.url));
         if paste {
             say(&format!(
@@ -78,7 +89,25 @@ fn authorize(config: Option<&Path>, id: String, paste: bool, no_browser: bool) -
             }
         }
     };
-    shown(ask(config, &Request::Authorize { id }, &mut begun), false)
+    let request = Request::Authorize { id, device, link: false };
+    shown(ask(config, &request, &mut begun), false)
+}
+
+/// A link for an administrator on another machine.
+fn link(config: Option<&Path>, id: String) -> ExitCode {
+    let show = format!("waxseal account show {id}");
+    let value = match ask_once(config, &Request::Authorize { id, device: false, link: true }) {
+        Ok(value) => value,
+        Err(code) => return code,
+    };
+    let Ok(consent) = serde_json::from_value::<Consent>(value) else { return another_version() };
+    say(&format!(
+        "Good once, for {} hours, in any browser that reaches {}:\n\n  {}\n\n`{show}` tells when it has been used.",
+        consent.lasts / 3600,
+        consent.redirect_uri,
+        consent.url
+    ));
+    ExitCode::SUCCESS
 }
 
 /// Fails from the thread that reads the pasted URL; the other one waits for the daemon.
@@ -119,6 +148,9 @@ fn shown(answer: Result<serde_json::Value, ExitCode>, json: bool) -> ExitCode {
     ];
     for (name, value) in lines {
         say(format!("{name:14} {value}").trim_end());
+    }
+    if let Some(remark) = account.remark {
+        complain(&format!("note: {remark}"));
     }
     ExitCode::SUCCESS
 }

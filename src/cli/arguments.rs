@@ -120,8 +120,15 @@ pub enum AccountCommand {
         /// The account's id
         id: String,
         /// Paste the redirected URL by hand, on a host without a browser
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["device", "link"])]
         paste: bool,
+        /// Show a code to be typed on another device (also what an account with grant = "device_code" does)
+        #[arg(long)]
+        device: bool,
+        /// Print a link for an administrator on another machine, good for a day, and do not wait; [admin] public_url has
+        /// to be reachable from there
+        #[arg(long, conflicts_with = "device")]
+        link: bool,
         /// Print the page's address without opening a browser
         #[arg(long)]
         no_browser: bool,

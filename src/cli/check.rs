@@ -2,7 +2,9 @@
 
 use super::output::complain_of_config;
 use crate::{
-    account::{Account, Delivery, Login, PasswordMechanism, SecurityMode, TokenMechanism},
+    account::{
+        Account, Delivery, Grant, Login, PasswordMechanism, SecurityMode, SignIn, SignInWay, TokenMechanism,
+    },
     config::{
         AlertSettings, Bounce, ListenAddress, ListenerSettings, Loaded, QueueSettings, load_explained,
         process_env, show_duration, show_size,
@@ -166,7 +168,7 @@ fn account_block(out: &mut String, account: &Account, loaded: &Loaded, through_t
     for ((id, key), origin) in &loaded.secret_origins {
         if id == account.id.as_str() {
             let end =
-                account.oauth().filter(|_| *key == "client_secret").and_then(|o| o.client_secret_expires);
+                account.oauth().filter(|_| *key == "client_secret").and_then(|o| o.client_secret_expires());
             let end = end.map_or_else(String::new, |day| format!(", expires {day}"));
             line("secret", &format!("{key}: {origin}{end}"));
         }
@@ -224,7 +226,12 @@ fn login(account: &Account) -> String {
                 TokenMechanism::XOAuth2 => " (XOAUTH2)",
                 TokenMechanism::OAuthBearer => " (OAUTHBEARER)",
             };
-            let grant = if oauth.sign_in().is_some() { "" } else { ", the client in its own name" };
+            let grant = match &oauth.grant {
+                Grant::SignIn(_, SignIn { way: SignInWay::Browser { .. }, .. }) => "",
+                Grant::SignIn(..) => ", signed in by device",
+                Grant::ClientCredentials(_) => ", the client in its own name",
+                Grant::ServiceAccount(_) => ", as a service account",
+            };
             format!("{} with OAuth 2.0{grant}, scope {}{mechanism}", oauth.username, oauth.scope)
         }
     }

@@ -6,11 +6,13 @@
 mod accounts;
 mod alert;
 mod application;
+mod client;
 mod contradictions;
 mod diagnostics;
 mod document;
 mod environment;
 mod front;
+mod grant;
 mod keys;
 mod legacy;
 mod listeners;
@@ -18,10 +20,12 @@ mod live;
 mod load;
 mod login;
 mod mechanism;
+mod pem;
 mod reader;
 mod secrets;
 mod sections;
 mod server;
+mod service_account;
 mod settings;
 mod shape;
 mod source;
@@ -35,9 +39,10 @@ pub use diagnostics::{ConfigError, ConfigErrors};
 pub use front::{Door, Front, front, front_door};
 pub use live::{LiveConfig, Snapshot};
 pub use load::{DEFAULT_PATH, Loaded, load, load_explained, load_from_process_env, process_env};
+pub use pem::KeyPairError;
 pub use settings::{
     AdminSettings, AlertSettings, Application, Bounce, Config, HistorySettings, Limits, ListenAddress,
     ListenerSettings, LogFormat, LogSettings, QueueSettings,
 };
-pub use tls::{KeyPairError, ListenerTls, ServerTls};
+pub use tls::{ListenerTls, ServerTls};
 pub use units::{parse_duration, parse_rate, parse_size, show_duration, show_size};

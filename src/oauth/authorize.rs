@@ -1,24 +1,41 @@
 //! Generate Tokens: a person signs in at the provider, and the grant comes back to us.
 
 use super::{
-    Callback, Tokens,
+    Callback, Proof, Prover, Tokens,
     answer::TokenTrouble,
-    client::{self, Consent},
+    client::{self, Consent, Granted},
+    nonce,
+    prove::{Verdict, weigh},
+    standing::Entry,
     tokens::Shared,
 };
 use crate::{
-    account::{AccountId, AccountType},
+    account::{
+        Account, AccountId, AccountType, Grant,
+        token::{AccessToken, life},
+    },
     store::StoreError,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::SecretString;
-use std::{collections::HashMap, fmt, sync::PoisonError, time::Duration};
-use tokio::time::Instant;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, timeout},
+};
 use tracing::warn;
 use url::Url;
 
-/// How long a person may take.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// How long a person may take who is waited for.
+pub const WAITED_FOR: Duration = Duration::from_secs(15 * 60);
+/// How long a link may be on its way to a person on another machine.
+pub const BY_LINK: Duration = Duration::from_secs(24 * 3600);
+/// How long a login with new tokens may take.
+const PROOF: Duration = Duration::from_secs(45);
 /// Consents under way at once; the oldest makes room.
 const MOST: usize = 64;
 
@@ -45,16 +62,35 @@ pub enum AuthorizeError {
     /// No such OAuth account.
     #[error("there is no OAuth account {0}")]
     UnknownAccount(String),
-    /// The account's client has tokens in its own name.
+    /// The account's tokens come without a person.
     #[error(
-        "nobody signs in for the account {0}: its grant is client_credentials; `waxseal account refresh {0}` asks for a token now"
+        "nobody signs in for the account {account}: its grant is {grant}; `waxseal account refresh {account}` asks for a token now"
     )]
-    NobodySignsIn(String),
+    NobodySignsIn {
+        /// The account's id.
+        account: String,
+        /// Its grant.
+        grant: &'static str,
+    },
+    /// The account's grant has no page in a browser.
+    #[error("the account {0} is authorized by device: `waxseal account authorize {0} --device`")]
+    ByDeviceOnly(String),
+    /// The account has no device authorization endpoint.
+    #[error(
+        "no device flow is known for the account {0}: set `device_authorization_endpoint`, or leave out --device"
+    )]
+    NoDeviceEndpoint(String),
+    /// The device flow broke off.
+    #[error("the device flow did not work: {0}")]
+    Device(TokenTrouble),
+    /// Nobody signed in while the code was good.
+    #[error("nobody finished the sign-in in time; begin again")]
+    TookTooLong,
     /// The system has no randomness to give.
     #[error("the system gives no randomness")]
     NoRandomness,
     /// The state is forged, used up or too old.
-    #[error("this sign-in is unknown, already finished or older than 15 minutes: begin again")]
+    #[error("this sign-in is unknown, already finished or too old: begin again")]
     UnknownState,
     /// The provider refused, or the person did.
     #[error("the provider refused: {0}")]
@@ -65,6 +101,9 @@ pub enum AuthorizeError {
     /// The provider gave an access token only.
     #[error("the provider gave no refresh token, without which access ends within the hour: {0}")]
     NoRefreshToken(&'static str),
+    /// The new tokens do not do what they are for.
+    #[error("{0}")]
+    Unproved(String),
     /// The tokens cannot be kept.
     #[error("the tokens cannot be kept: {0}")]
     Store(#[from] StoreError),
@@ -97,21 +136,41 @@ impl Pending {
     }
 }
 
+/// An account that has been authorized.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorized {
+    /// Which.
+    pub account: AccountId,
+    /// The mail server has taken a login with the new tokens.
+    pub proved: bool,
+    /// What whoever signed in should know.
+    pub remark: Option<String>,
+}
+
 impl Tokens {
-    /// Begins a consent for `account`; the provider will send the browser to `redirect`.
-    pub fn begin(&self, account: &AccountId, redirect: &Url) -> Result<Authorization, AuthorizeError> {
+    /// Begins a consent for `account`, good for `lasts`; the provider will send the browser to `redirect`.
+    pub fn begin(
+        &self,
+        account: &AccountId,
+        redirect: &Url,
+        lasts: Duration,
+    ) -> Result<Authorization, AuthorizeError> {
         let unknown = || AuthorizeError::UnknownAccount(account.to_string());
         let entry = self.0.entry(account).ok_or_else(unknown)?;
         let settings = entry.standing().account.clone();
         let login = settings.oauth().ok_or_else(unknown)?;
-        let sign_in = login.sign_in().ok_or_else(|| AuthorizeError::NobodySignsIn(account.to_string()))?;
-        let state = nonce()?;
-        let Consent { url, verifier } = client::consent(login, sign_in, redirect, &state);
+        if login.sign_in().is_none() {
+            let grant = login.grant.as_str();
+            return Err(AuthorizeError::NobodySignsIn { account: account.to_string(), grant });
+        }
+        let state = nonce().ok_or(AuthorizeError::NoRandomness)?;
+        let by_device = || AuthorizeError::ByDeviceOnly(account.to_string());
+        let Consent { url, verifier } = client::consent(login, redirect, &state).ok_or_else(by_device)?;
         let now = Instant::now();
         let begun =
-            Begun { account: account.clone(), verifier, redirect: redirect.clone(), ends: now + PATIENCE };
+            Begun { account: account.clone(), verifier, redirect: redirect.clone(), ends: now + lasts };
         self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).add(state.clone(), begun, now);
-        Ok(Authorization { url, state, lasts: PATIENCE })
+        Ok(Authorization { url, state, lasts })
     }
 
     /// Whoever began this consent no longer waits for it: a callback with its state changes nothing from now on.
@@ -119,10 +178,14 @@ impl Tokens {
         self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).take(state, Instant::now());
     }
 
-    /// Finishes a consent: exchanges the code, keeps the tokens durably, and lets mail go. The state is used up
-    /// whatever the outcome. No browser is bound to it:
+    /// Finishes a consent: exchanges the code, proves the tokens, keeps them durably, and lets mail go. The state is
+    /// used up whatever the outcome. No browser is bound to it:
     /// who knows the state may finish, and only whoever began it does (`docs/decisions/0005`).
-    pub async fn finish(&self, callback: Callback) -> Result<AccountId, AuthorizeError> {
+    pub async fn finish(
+        &self,
+        callback: Callback,
+        prover: Arc<dyn Prover>,
+    ) -> Result<Authorized, AuthorizeError> {
         let begun = {
             let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
             pending.take(&callback.state, Instant::now()).ok_or(AuthorizeError::UnknownState)?
@@ -131,27 +194,79 @@ impl Tokens {
         let account = begun.account.clone();
         let shared = self.0.clone();
         // A browser that hangs up must not lose the grant half-way.
-        let done = tokio::spawn(async move { shared.complete(begun, code).await }).await;
+        let done = tokio::spawn(async move { shared.complete(begun, code, prover).await }).await;
         done.unwrap_or(Err(AuthorizeError::UnknownState)).inspect_err(|error| {
             warn!(account = %account, %error, "account not authorized");
-        })?;
-        Ok(account)
+        })
     }
 }
 
 impl Shared {
-    async fn complete(&self, begun: Begun, code: SecretString) -> Result<(), AuthorizeError> {
+    async fn complete(
+        &self,
+        begun: Begun,
+        code: SecretString,
+        prover: Arc<dyn Prover>,
+    ) -> Result<Authorized, AuthorizeError> {
         let unknown = || AuthorizeError::UnknownAccount(begun.account.to_string());
         let entry = self.entry(&begun.account).ok_or_else(unknown)?;
         let _flight = entry.flight.clone().lock_owned().await;
         let account = entry.standing().account.clone();
         let login = account.oauth().ok_or_else(unknown)?;
-        let exchanged = self.client.exchange(login, &code, &begun.verifier, &begun.redirect).await;
-        let mut granted = exchanged.map_err(AuthorizeError::Exchange)?;
+        let Grant::SignIn(client, _) = &login.grant else { return Err(unknown()) };
+        let exchanged = self.client.exchange(login, client, &code, &begun.verifier, &begun.redirect).await;
+        self.accept(&entry, &account, exchanged.map_err(AuthorizeError::Exchange)?, &*prover).await
+    }
+
+    /// As [`Shared::accept`], to its end even where nobody waits any more.
+    pub(super) async fn accept_anyway(
+        self: Arc<Self>,
+        entry: Arc<Entry>,
+        account: Arc<Account>,
+        granted: Granted,
+        prover: Arc<dyn Prover>,
+        flight: OwnedMutexGuard<()>,
+    ) -> Result<Authorized, AuthorizeError> {
+        let accepted = tokio::spawn(async move {
+            let _flight = flight;
+            self.accept(&entry, &account, granted, &*prover).await
+        });
+        accepted.await.unwrap_or(Err(AuthorizeError::UnknownState))
+    }
+
+    /// Tries what a person agreed to, and keeps it where it is better than what was there.
+    async fn accept(
+        &self,
+        entry: &Entry,
+        account: &Arc<Account>,
+        mut granted: Granted,
+        prover: &dyn Prover,
+    ) -> Result<Authorized, AuthorizeError> {
         let Some(refresh_token) = granted.refresh_token.take() else {
             return Err(AuthorizeError::NoRefreshToken(cure(account.kind)));
         };
-        Ok(self.install(&entry, &account, granted, refresh_token).await?)
+        let secret = granted.access_token.clone();
+        let token = AccessToken { secret, expires_at: self.now() + life(granted.expires_in) };
+        let proof = timeout(PROOF, prover.prove(account, &token)).await;
+        let proof =
+            proof.unwrap_or_else(|_| Proof::Untried("the mail server does not answer in time".into()));
+        let proved = proof == Proof::Works;
+        let has_another = {
+            let standing = entry.standing();
+            standing.rejected.is_none()
+                && standing.tokens.as_ref().is_some_and(|tokens| tokens.consent.is_some())
+        };
+        let username = account.username().unwrap_or_default();
+        match weigh(proof, username, &granted.signed_in, has_another) {
+            Verdict::LetGo(reason) => Err(AuthorizeError::Unproved(reason)),
+            Verdict::Keep(remark) => {
+                self.install(entry, account, granted, refresh_token).await?;
+                if let Some(remark) = &remark {
+                    warn!(account = %account.id, %remark, "account authorized, with a remark");
+                }
+                Ok(Authorized { account: account.id.clone(), proved, remark })
+            }
+        }
     }
 }
 
@@ -166,11 +281,4 @@ fn cure(kind: AccountType) -> &'static str {
             "most providers want offline_access in the scope, or refresh tokens allowed for the client"
         }
     }
-}
-
-/// 256 random bits.
-fn nonce() -> Result<String, AuthorizeError> {
-    let mut octets = [0; 32];
-    getrandom::fill(&mut octets).map_err(|_| AuthorizeError::NoRandomness)?;
-    Ok(URL_SAFE_NO_PAD.encode(octets))
 }

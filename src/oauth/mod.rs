@@ -4,20 +4,27 @@ mod answer;
 mod authorize;
 mod callback;
 mod client;
+mod device;
 mod http;
+mod id_token;
+mod jwt;
+mod prove;
 pub mod refresher;
 mod renew;
 mod standing;
 mod tokens;
 
-pub use authorize::{Authorization, AuthorizeError};
+pub use authorize::{Authorization, AuthorizeError, Authorized, BY_LINK, WAITED_FOR};
 pub use callback::{Callback, CallbackError};
+pub use device::DeviceSignIn;
+pub use prove::{Proof, ProofFuture, Prover};
 pub use tokens::{Clock, GrantStatus, Tokens};
 
 use crate::account::{
     AccountId,
     token::{AccessToken, NoToken},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{future::Future, pin::Pin};
 
 /// The future of [`TokenSource::access_token`].
@@ -30,4 +37,11 @@ pub trait TokenSource: Send + Sync + 'static {
 
     /// The mail server refused this access token. It is not given out again; the grant stays.
     fn refused(&self, account: &AccountId, token: &AccessToken);
+}
+
+/// 256 random bits as text; `None` where the system has none to give.
+fn nonce() -> Option<String> {
+    let mut octets = [0; 32];
+    getrandom::fill(&mut octets).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(octets))
 }

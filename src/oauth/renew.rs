@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     account::{
-        Account, AccountType, OAuthLogin, SignIn,
+        Account, AccountType, Grant, OAuthLogin, SignIn,
         token::{AccessToken, Consent, NoToken, TokenSet, life},
     },
     store::StoreError,
@@ -64,11 +64,13 @@ impl Shared {
     async fn ask(&self, entry: &Entry) -> Result<AccessToken, NoToken> {
         let account = entry.standing().account.clone();
         let Some(login) = account.oauth() else { return Err(entry.standing().unauthorized()) };
-        let Some(sign_in) = login.sign_in() else { return self.ask_in_its_own_name(entry, login).await };
+        let Grant::SignIn(client, sign_in) = &login.grant else {
+            return self.ask_in_its_own_name(entry, login).await;
+        };
         let mut tried: Vec<SecretString> = Vec::new();
         let mut rejection = None;
         while let Some(token) = self.candidate(entry, sign_in, &tried).await {
-            match self.client.refresh(login, &token, account.kind == AccountType::Microsoft).await {
+            match self.client.refresh(login, client, &token, account.kind == AccountType::Microsoft).await {
                 Ok(granted) => return self.adopt(entry, &token, granted).await,
                 Err(trouble @ TokenTrouble::Rejected { .. }) => {
                     info!(account = %entry.id, reason = %trouble, known = tried.len() + 1, "refresh token refused");
@@ -85,10 +87,15 @@ impl Shared {
         })
     }
 
-    /// Asks in the client's own name. No grant can die there: whatever is refused, it is the client that is refused, and
-    /// its settings are the operator's to mend.
+    /// Asks where nobody signs in. No grant can die there: whatever is refused, it is the client or the service account
+    /// that is refused, and its settings are the operator's to mend.
     async fn ask_in_its_own_name(&self, entry: &Entry, login: &OAuthLogin) -> Result<AccessToken, NoToken> {
-        let granted = match self.client.client_credentials(login).await {
+        let asked = match &login.grant {
+            Grant::ClientCredentials(client) => self.client.client_credentials(login, client).await,
+            Grant::ServiceAccount(account) => self.client.service_account(login, account).await,
+            Grant::SignIn(..) => return Err(entry.standing().unauthorized()),
+        };
+        let granted = match asked {
             Ok(granted) => granted,
             Err(TokenTrouble::Rejected { reason }) => {
                 return Err(self.failed(entry, TokenTrouble::Operator { reason }));
@@ -150,6 +157,7 @@ impl Shared {
         granted: Granted,
     ) -> Result<AccessToken, NoToken> {
         let now = self.now();
+        let ends_at = granted.refresh_token_expires_in.map(|left| now + life(Some(left)));
         let rotated = granted.refresh_token.filter(|new| !same(new, used));
         let is_rotated = rotated.is_some();
         let token = AccessToken { secret: granted.access_token, expires_at: now + life(granted.expires_in) };
@@ -163,7 +171,13 @@ impl Shared {
                 consent: Some(Consent {
                     previous_refresh_token: rotated.is_some().then(|| used.clone()),
                     refresh_token: rotated.unwrap_or_else(|| used.clone()),
-                    authorized_at: before.map_or(now, |before| before.authorized_at),
+                    authorized_at: before.as_ref().map_or(now, |before| before.authorized_at),
+                    rotated_at: before
+                        .as_ref()
+                        .filter(|_| !is_rotated)
+                        .map_or(now, |before| before.rotated_at),
+                    // A rotated token has a life of its own, and one that stays may have its end told anew.
+                    ends_at: ends_at.or(before.filter(|_| !is_rotated).and_then(|before| before.ends_at)),
                 }),
                 access_token: Some((token.secret.clone(), token.expires_at)),
                 in_its_own_name: false,
@@ -241,7 +255,13 @@ impl Shared {
         let now = self.now();
         let token = AccessToken { secret: granted.access_token, expires_at: now + life(granted.expires_in) };
         let tokens = TokenSet {
-            consent: Some(Consent { refresh_token, previous_refresh_token: None, authorized_at: now }),
+            consent: Some(Consent {
+                refresh_token,
+                previous_refresh_token: None,
+                authorized_at: now,
+                rotated_at: now,
+                ends_at: granted.refresh_token_expires_in.map(|left| now + life(Some(left))),
+            }),
             access_token: Some((token.secret.clone(), token.expires_at)),
             in_its_own_name: false,
             refreshed_at: now,

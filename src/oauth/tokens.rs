@@ -68,7 +68,7 @@ impl Tokens {
     pub fn with_clock(store: Arc<dyn TokenStore>, accounts: &[Account], clock: Clock) -> Self {
         let tokens = Self(Arc::new(Shared {
             store,
-            client: TokenClient::default(),
+            client: TokenClient::new(clock.clone()),
             pending: Mutex::default(),
             wake: Notify::new(),
             entries: RwLock::default(),

@@ -1,13 +1,16 @@
 //! A mail provider in a box, on loopback: an OAuth 2.0 authorization server and SMTP submission with STARTTLS,
 //! for `waxseal demo` and for tests. Strict where a provider would be strict, and faulty on demand.
 
+mod assertion;
 mod certificates;
+mod device;
 mod faults;
 mod oauth;
 mod provider;
 mod received;
 mod session;
 mod submission;
+mod token_endpoint;
 mod tokens;
 
 pub use faults::{Fault, Faults, Point};
@@ -56,6 +59,9 @@ pub struct SandboxOptions {
     pub client_id: String,
     /// OAuth client secret; `None` is a public client.
     pub client_secret: Option<String>,
+    /// The public key, an uncompressed point of P-256, of those who sign assertions: the client in place of a secret, or a
+    /// service account.
+    pub assertion_key: Option<Vec<u8>>,
     /// The redirect URI that is registered; `None` takes any on loopback.
     pub redirect_uri: Option<String>,
     /// Whether the authorization endpoint consents by itself instead of showing its page.
@@ -89,6 +95,7 @@ impl Default for SandboxOptions {
             certificate_expired: false,
             client_id: "sandbox-client".to_owned(),
             client_secret: Some("sandbox-secret".to_owned()),
+            assertion_key: None,
             redirect_uri: None,
             auto_approve: false,
             expires_in: Duration::from_secs(3600),

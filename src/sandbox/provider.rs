@@ -69,6 +69,11 @@ impl SandboxProvider {
         format!("http://{}/token", self.http)
     }
 
+    /// The device authorization endpoint.
+    pub fn device_authorization_endpoint(&self) -> String {
+        format!("http://{}/device", self.http)
+    }
+
     /// The certificate of the sandbox's authority, as PEM: what belongs into an account's `ca_file`.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem

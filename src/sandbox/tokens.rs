@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,12 +15,29 @@ pub(super) struct Code {
     pub(super) client_id: String,
 }
 
+/// How a device code stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Device {
+    /// Never given out, or used up.
+    Unknown,
+    /// Nobody has decided yet.
+    Undecided,
+    /// Somebody said no.
+    Denied,
+    /// Somebody agreed.
+    Approved,
+}
+
 #[derive(Debug, Default)]
 struct State {
     codes: HashMap<String, Code>,
     access: HashMap<String, (usize, Instant)>,
     /// Refresh tokens, and the end of those that have been rotated out.
     refresh: HashMap<String, Option<Instant>>,
+    /// Device codes with what a person types and what they decided.
+    devices: HashMap<String, (String, Device)>,
+    /// Names of assertions that have been used.
+    assertions: HashSet<String>,
     handed_out: usize,
     token_requests: usize,
     invalid_grant: bool,
@@ -89,6 +106,39 @@ impl Grants {
     /// A code is good once.
     pub(super) fn take_code(&self, name: &str) -> Option<Code> {
         self.state().codes.remove(name)
+    }
+
+    /// A new device code and its user code.
+    pub(super) fn add_device(&self, approved: bool) -> (String, String) {
+        let (device_code, user_code) = (random(), random()[..8].to_uppercase());
+        let device = if approved { Device::Approved } else { Device::Undecided };
+        self.state().devices.insert(device_code.clone(), (user_code.clone(), device));
+        (device_code, user_code)
+    }
+
+    /// Takes a person's decision; whether there is such a code.
+    pub(super) fn decide(&self, user_code: &str, approved: bool) -> bool {
+        let mut state = self.state();
+        let device = state.devices.values_mut().find(|(known, _)| known == user_code);
+        device.is_some_and(|(_, device)| {
+            *device = if approved { Device::Approved } else { Device::Denied };
+            true
+        })
+    }
+
+    /// How a device code stands; decided, it is used up.
+    pub(super) fn take_device(&self, device_code: &str) -> Device {
+        let mut state = self.state();
+        let device = state.devices.get(device_code).map_or(Device::Unknown, |(_, device)| *device);
+        if device != Device::Undecided {
+            state.devices.remove(device_code);
+        }
+        device
+    }
+
+    /// Whether an assertion of this name has not been here before.
+    pub(super) fn is_new(&self, name: &str) -> bool {
+        self.state().assertions.insert(name.to_owned())
     }
 
     /// Counts a request; whether the endpoint is broken, and whether it refuses all grants.

@@ -26,6 +26,11 @@ struct Record<'a> {
     in_its_own_name: bool,
     #[serde(default)]
     authorized_at: u64,
+    /// As `authorized_at` in records of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotated_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_token_ends: Option<u64>,
     refreshed_at: u64,
 }
 
@@ -53,6 +58,8 @@ pub(super) fn encode(tokens: &TokenSet) -> Result<Zeroizing<Vec<u8>>, serde_json
         access_token_ends: ends,
         in_its_own_name: tokens.in_its_own_name,
         authorized_at: consent.map_or(0, |consent| millis(consent.authorized_at)),
+        rotated_at: consent.map(|consent| millis(consent.rotated_at)),
+        refresh_token_ends: consent.and_then(|consent| consent.ends_at).map(millis),
         refreshed_at: millis(tokens.refreshed_at),
     };
     // Sized ahead: a buffer that grows would leave unwiped copies behind.
@@ -74,6 +81,8 @@ pub(super) fn decode(octets: &[u8]) -> Result<TokenSet, serde_json::Error> {
         refresh_token: secret(token),
         previous_refresh_token: record.previous_refresh_token.map(secret),
         authorized_at: time(record.authorized_at),
+        rotated_at: time(record.rotated_at.unwrap_or(record.authorized_at)),
+        ends_at: record.refresh_token_ends.map(time),
     });
     Ok(TokenSet {
         consent,
@@ -94,6 +103,8 @@ mod tests {
                 refresh_token: "r\"\\1".into(),
                 previous_refresh_token: Some("r0".into()),
                 authorized_at: time(1),
+                rotated_at: time(3),
+                ends_at: Some(time(4)),
             }),
             access_token: Some(("a".repeat(5000).into(), time(1_234_567))),
             in_its_own_name: false,
@@ -106,6 +117,7 @@ mod tests {
         assert_eq!(consent.refresh_token.expose_secret(), "r\"\\1");
         assert_eq!(consent.previous_refresh_token.unwrap().expose_secret(), "r0");
         assert_eq!((consent.authorized_at, back.refreshed_at), (time(1), time(2)));
+        assert_eq!((consent.rotated_at, consent.ends_at), (time(3), Some(time(4))));
     }
 
     #[test]

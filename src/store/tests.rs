@@ -12,6 +12,8 @@ fn tokens(refresh: &str) -> TokenSet {
             refresh_token: refresh.into(),
             previous_refresh_token: None,
             authorized_at: now,
+            rotated_at: now,
+            ends_at: None,
         }),
         access_token: Some(("canary-access".into(), now)),
         in_its_own_name: false,

@@ -13,8 +13,8 @@ use std::{
 };
 use waxseal::{
     account::{
-        Account, AccountId, AccountType, Delivery, Grant, Login, OAuthLogin, Pacing, PasswordMechanism,
-        SecurityMode, Server, SignIn, TokenMechanism,
+        Account, AccountId, AccountType, Client, ClientProof, Delivery, Grant, Login, OAuthLogin, Pacing,
+        PasswordMechanism, SecurityMode, Server, SignIn, SignInWay, TokenMechanism,
         token::{AccessToken, NoToken},
     },
     mail::{BodyType, Content, ContentSource, ForwardPath, QueueId, ReversePath},
@@ -128,16 +128,19 @@ impl Bench {
         self.account.login = Login::OAuth(Box::new(OAuthLogin {
             username: options.username.clone(),
             mechanism: TokenMechanism::Auto,
-            client_id: options.client_id.clone(),
-            client_secret: None,
-            client_secret_expires: None,
             token_endpoint: self.sandbox.token_endpoint().parse().unwrap(),
             scope: String::new(),
-            grant: Grant::AuthorizationCode(SignIn {
-                authorization_endpoint: self.sandbox.authorization_endpoint().parse().unwrap(),
-                authorization_parameters: Vec::new(),
-                first_refresh_token: None,
-            }),
+            grant: Grant::SignIn(
+                Client { id: options.client_id.clone(), proof: ClientProof::Nothing },
+                SignIn {
+                    way: SignInWay::Browser {
+                        endpoint: self.sandbox.authorization_endpoint().parse().unwrap(),
+                        parameters: Vec::new(),
+                        device_endpoint: None,
+                    },
+                    first_refresh_token: None,
+                },
+            ),
         }));
         self
     }

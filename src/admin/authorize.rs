@@ -1,0 +1,205 @@
+//! Generate Tokens as operators ask for it: by a browser that comes back, by a pasted URL, by a link for another
+//! machine, by device.
+
+use super::{
+    protocol::{Answer, Consent},
+    service::{self, CONFIGURATION, FAILED, Service, TEMPORARY, done, failed},
+};
+use crate::{
+    account::{AccountId, SignIn, SignInWay},
+    oauth::{AuthorizeError, Authorized, BY_LINK, Callback, WAITED_FOR},
+};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+use url::{Host, Url};
+
+/// Where a callback comes back to while `[admin]` is off: nobody listens there, the URL is pasted.
+const DEFAULT_PUBLIC_URL: &str = "http://localhost:8025/";
+
+/// Who waits for a consent, by its state.
+#[derive(Default)]
+pub(super) struct Waiting(Mutex<HashMap<String, oneshot::Sender<Result<Authorized, String>>>>);
+
+impl Waiting {
+    fn add(&self, state: String) -> oneshot::Receiver<Result<Authorized, String>> {
+        let (tell, told) = oneshot::channel();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state, tell);
+        told
+    }
+
+    fn take(&self, state: &str) -> Option<oneshot::Sender<Result<Authorized, String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(state)
+    }
+}
+
+impl Service {
+    /// Finishes a consent whose browser came back, and tells whoever began it.
+    ///
+    /// # Errors
+    /// A sentence for the person.
+    pub async fn finish(&self, callback: Callback) -> Result<Authorized, String> {
+        let waiting = self.waiting.take(&callback.state);
+        let finished = self.tokens.finish(callback, self.prover.clone()).await;
+        let result = finished.map_err(|error| error.to_string());
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(result.clone());
+        }
+        result
+    }
+
+    /// The address that providers send browsers back to.
+    pub fn redirect_uri(&self) -> Option<Url> {
+        let snapshot = self.live.get();
+        let base = match &snapshot.config.admin {
+            Some(admin) => admin.public_url.clone(),
+            None => DEFAULT_PUBLIC_URL.parse().ok()?,
+        };
+        let path = format!("{}/oauth/callback", base.path().trim_end_matches('/'));
+        let mut url = base;
+        url.set_path(&path);
+        Some(url)
+    }
+
+    /// Begins a consent; the other half is what tells of its end.
+    fn begin(&self, id: &str, lasts: Duration) -> Result<(Consent, String), Answer> {
+        let account = self.oauth_account(id)?;
+        let redirect = self.redirect_uri().ok_or_else(|| failed(FAILED, "public_url is no base URL"))?;
+        let begun = self.tokens.begin(&account.id, &redirect, lasts).map_err(refused)?;
+        let consent = Consent {
+            url: begun.url.to_string(),
+            redirect_uri: redirect.to_string(),
+            user_code: None,
+            lasts: begun.lasts.as_secs(),
+        };
+        Ok((consent, begun.state))
+    }
+
+    /// Waits until a person has signed in: by device where that is wished or the account's grant, else in a browser.
+    pub(super) async fn authorize(&self, id: &str, device: bool, progress: &mpsc::Sender<Answer>) -> Answer {
+        let account = match self.oauth_account(id) {
+            Ok(account) => account,
+            Err(answer) => return answer,
+        };
+        let sign_in = account.oauth().and_then(|login| login.sign_in());
+        if device || matches!(sign_in, Some(SignIn { way: SignInWay::Device { .. }, .. })) {
+            return self.authorize_by_device(&account.id, progress).await;
+        }
+        let (consent, state) = match self.begin(id, WAITED_FOR) {
+            Ok(begun) => begun,
+            Err(answer) => return answer,
+        };
+        let told = self.waiting.add(state.clone());
+        let lasts = Duration::from_secs(consent.lasts);
+        if let Err(answer) = show(&consent, progress).await {
+            return answer;
+        }
+        let told = tokio::select! {
+            told = tokio::time::timeout(lasts, told) => told,
+            () = progress.closed() => {
+                self.tokens.abandon(&state);
+                self.waiting.take(&state);
+                return nobody_waits();
+            }
+        };
+        self.waiting.take(&state);
+        match told {
+            Ok(Ok(Ok(authorized))) => self.authorized(authorized),
+            Ok(Ok(Err(problem))) => failed(FAILED, problem),
+            Ok(Err(_)) | Err(_) => {
+                self.tokens.abandon(&state);
+                failed(TEMPORARY, AuthorizeError::TookTooLong.to_string())
+            }
+        }
+    }
+
+    /// A link for somebody on another machine, for whom nobody waits here.
+    pub(super) fn authorize_by_link(&self, id: &str) -> Answer {
+        let redirect = self.redirect_uri();
+        let host = redirect.as_ref().and_then(|url| url.host());
+        let only_here = match host {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            None => true,
+        };
+        let configuration = &self.live.get().config;
+        if only_here || configuration.admin.is_none() {
+            return failed(
+                CONFIGURATION,
+                "a link for another machine comes back to [admin] public_url, which only this host reaches: set it to \
+                 the https address under which others reach the console, and register that address with \
+                 /oauth/callback at the provider; or use --paste or --device",
+            );
+        }
+        match self.begin(id, BY_LINK) {
+            Ok((consent, _)) => done(consent),
+            Err(answer) => answer,
+        }
+    }
+
+    pub(super) async fn authorize_by_paste(&self, url: &str) -> Answer {
+        match Callback::parse(url) {
+            Ok(callback) => match self.finish(callback).await {
+                Ok(authorized) => self.authorized(authorized),
+                Err(problem) => failed(FAILED, problem),
+            },
+            Err(error) => failed(FAILED, error.to_string()),
+        }
+    }
+
+    async fn authorize_by_device(&self, account: &AccountId, progress: &mpsc::Sender<Answer>) -> Answer {
+        let begun = match self.tokens.begin_device(account).await {
+            Ok(begun) => begun,
+            Err(error) => return refused(error),
+        };
+        let consent = Consent {
+            url: begun.complete_uri.clone().unwrap_or_else(|| begun.verification_uri.clone()),
+            redirect_uri: String::new(),
+            user_code: Some(begun.user_code.clone()),
+            lasts: begun.lasts.as_secs(),
+        };
+        if let Err(answer) = show(&consent, progress).await {
+            return answer;
+        }
+        tokio::select! {
+            finished = self.tokens.finish_device(begun, self.prover.clone()) => match finished {
+                Ok(authorized) => self.authorized(authorized),
+                Err(error) => refused(error),
+            },
+            () = progress.closed() => nobody_waits(),
+        }
+    }
+
+    fn authorized(&self, authorized: Authorized) -> Answer {
+        match self.oauth_account(authorized.account.as_str()) {
+            Ok(account) => {
+                let mut view = self.view(&account);
+                // The lane hears of it in a moment; its trouble is that of before.
+                if authorized.proved && account.active {
+                    view.state = "ready".to_owned();
+                    (view.last_error, view.remedy) = (None, None);
+                }
+                view.remark = authorized.remark;
+                done(view)
+            }
+            Err(answer) => answer,
+        }
+    }
+}
+
+async fn show(consent: &Consent, progress: &mpsc::Sender<Answer>) -> Result<(), Answer> {
+    progress.send(service::progress(consent)?).await.map_err(|_| nobody_waits())
+}
+
+fn nobody_waits() -> Answer {
+    failed(FAILED, "nobody waits for the consent")
+}
+
+fn refused(error: AuthorizeError) -> Answer {
+    let code = if matches!(error, AuthorizeError::TookTooLong) { TEMPORARY } else { FAILED };
+    failed(code, error.to_string())
+}
