@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 use waxseal::{
-    account::{AccountType, Login, PasswordMechanism, TokenMechanism, token::NoToken},
-    mail::{BodyType, ContentSource, Dsn, DsnRecipient, DsnRequest, ReversePath},
+    account::{AccountType, Login, PasswordMechanism, SenderPolicy, TokenMechanism, token::NoToken},
+    mail::{BodyType, ContentSource, Dsn, DsnRecipient, DsnRequest, Mailbox, ReversePath},
     outbound::{Disposition, LaneEffect, Outcome, Stage, Trouble},
     sandbox::{Fault, Point, SandboxOptions, SandboxProvider, SandboxSecurity},
 };
@@ -261,6 +261,33 @@ async fn large_content_streams_from_its_file() {
     let outcome = upstream.deliver(&attempt).await;
     assert!(matches!(&outcome.dispositions[..], [Disposition::Deferred(t)] if !t.in_doubt), "{outcome:?}");
     assert_eq!(bench.sandbox.received().len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_may_put_its_own_mailbox_in_the_senders_place() {
+    let mut bench = Bench::ordinary().await;
+    let mailbox = Mailbox::parse("support@example.com").unwrap();
+    bench.account.sender = SenderPolicy::Rewrite(mailbox);
+    let upstream = bench.upstream();
+    let text = b"Subject: s\r\nFrom: Printer <printer@old.example>\r\n\r\n.From: body\r\n";
+    let wanted = b"Subject: s\r\nFrom: Printer <support@example.com>\r\nReply-To: Printer <printer@old.example>\r\n\r\n.From: body\r\n";
+    assert!(delivered(&upstream.deliver(&message(text)).await));
+    let mut report = message(text);
+    report.reverse_path = ReversePath::Null;
+    assert!(delivered(&upstream.deliver(&report).await));
+    // Out of a file, past the first block, in more than one write.
+    let large = [&text[..], &b"line\r\n".repeat(100_000)].concat();
+    let path = bench.directory.path().join("content");
+    std::fs::write(&path, &large).unwrap();
+    let mut attempt = message(b"");
+    attempt.content = ContentSource::File { path, octets: large.len() as u64 }.into();
+    assert!(delivered(&upstream.deliver(&attempt).await));
+
+    let received = bench.sandbox.received();
+    let senders: Vec<_> = received.iter().map(|received| received.from.as_str()).collect();
+    assert_eq!(senders, ["support@example.com", "", "support@example.com"]);
+    assert!(received[..2].iter().all(|received| received.octets == wanted));
+    assert!(received[2].octets == [&wanted[..], &b"line\r\n".repeat(100_000)].concat());
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use waxseal::{
     account::{
         Account, AccountId, AccountType, Client, ClientProof, Delivery, Grant, Login, OAuthLogin, Pacing,
-        SecurityMode, Server, SignIn, SignInWay, TokenMechanism, token::TokenState,
+        SecurityMode, SenderPolicy, Server, SignIn, SignInWay, TokenMechanism, token::TokenState,
     },
     config::QueueSettings,
     history::History,
@@ -436,6 +436,7 @@ fn account(provider: &SandboxProvider, server: &TokenServer, connections: usize)
                 },
             ),
         })),
+        sender: SenderPolicy::Keep,
         pacing: Pacing {
             max_connections: connections,
             rate_limit: None,

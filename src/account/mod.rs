@@ -14,7 +14,7 @@ mod user;
 
 pub use model::{
     Account, AccountId, AccountType, ApplicationId, Delivery, DomainPattern, Login, Pacing,
-    PasswordMechanism, Rate, SecurityMode, Server, TokenMechanism,
+    PasswordMechanism, Rate, SecurityMode, SenderPolicy, Server, TokenMechanism,
 };
 pub use oauth::{
     Client, ClientCertificate, ClientProof, Grant, OAuthLogin, ServiceAccount, SignIn, SignInWay,

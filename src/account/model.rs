@@ -211,6 +211,26 @@ pub enum Delivery {
     Through,
 }
 
+/// Who mail is from when it leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SenderPolicy {
+    /// Whoever it came from.
+    #[default]
+    Keep,
+    /// The account's own mailbox, in the reverse-path and in `From`; the old `From` goes into `Reply-To`.
+    Rewrite(Mailbox),
+}
+
+impl SenderPolicy {
+    /// The mailbox that takes the sender's place.
+    pub fn mailbox(&self) -> Option<&Mailbox> {
+        match self {
+            Self::Keep => None,
+            Self::Rewrite(mailbox) => Some(mailbox),
+        }
+    }
+}
+
 /// An outbound auth account.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -236,6 +256,8 @@ pub struct Account {
     pub server: Server,
     /// Who logs in.
     pub login: Login,
+    /// Who its mail is from when it leaves.
+    pub sender: SenderPolicy,
     /// How fast it may send.
     pub pacing: Pacing,
     /// When a client is told that its message is taken.

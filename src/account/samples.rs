@@ -1,6 +1,9 @@
 //! An account for tests.
 
-use super::{Account, AccountId, AccountType, Delivery, DomainPattern, Login, Pacing, SecurityMode, Server};
+use super::{
+    Account, AccountId, AccountType, Delivery, DomainPattern, Login, Pacing, SecurityMode, SenderPolicy,
+    Server,
+};
 
 /// An organization's account without a login, for these domains.
 pub(crate) fn account(id: &str, domains: &[&str]) -> Account {
@@ -23,6 +26,7 @@ pub(crate) fn account(id: &str, domains: &[&str]) -> Account {
             ca_file: None,
         },
         login: Login::None,
+        sender: SenderPolicy::Keep,
         pacing: Pacing {
             max_connections: 1,
             rate_limit: None,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{
-        Account, AccountId, AccountType, Delivery, DomainPattern, Login, Pacing,
+        Account, AccountId, AccountType, Delivery, DomainPattern, Login, Pacing, SenderPolicy,
         presets::{Cloud, Preset},
     },
     mail::Mailbox,
@@ -62,9 +62,6 @@ fn account(
     let kinds = [AccountType::Basic, AccountType::OAuth2, AccountType::Google, AccountType::Microsoft];
     let kind = kinds[reader.word(type_entry, &TYPES)?];
     login::refuse_foreign_keys(kind, table, reader);
-    if let Some(entry) = table.get("sender") {
-        reader.supported_word(entry, &["keep", "rewrite"], 1);
-    }
 
     let preset = Preset::of(kind, cloud(table, reader), login::tenant(table, reader));
     let domains = domains(table, reader);
@@ -83,6 +80,7 @@ fn account(
     }
     let login = login::login(id, kind, entry, table, &preset, secrets, reader);
     let server = server::server(id, kind, entry, table, &preset, reader);
+    let sender = sender(table, reader);
     let pacing = pacing(table, &preset, reader);
     let (login, server) = (login?, server?);
     // Nobody's consent stands between the listener and the provider then.
@@ -104,9 +102,27 @@ fn account(
         default,
         server,
         login,
+        sender,
         pacing,
         delivery: delivery(table, reader),
     })
+}
+
+/// `sender`; rewriting takes a `username` that is an address.
+fn sender(table: &Tree, reader: &mut Reader) -> SenderPolicy {
+    let Some(entry) = table.get("sender") else { return SenderPolicy::Keep };
+    if reader.word(entry, &["keep", "rewrite"]) != Some(1) {
+        return SenderPolicy::Keep;
+    }
+    match text(table, "username").and_then(|name| Mailbox::parse(name).ok()) {
+        Some(mailbox) => SenderPolicy::Rewrite(mailbox),
+        None => {
+            let problem =
+                "there is no `username` that is an address, to put in the sender's place".to_owned();
+            reader.error(table.get("username").unwrap_or(entry), problem, None);
+            SenderPolicy::Keep
+        }
+    }
 }
 
 fn delivery(table: &Tree, reader: &mut Reader) -> Delivery {

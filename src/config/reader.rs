@@ -114,28 +114,6 @@ impl Reader {
         index
     }
 
-    /// A word out of `allowed`, of which only the first `supported` exist yet.
-    pub(super) fn supported_word(
-        &mut self,
-        entry: &Entry,
-        allowed: &[&str],
-        supported: usize,
-    ) -> Option<usize> {
-        let index = self.word(entry, allowed)?;
-        if index < supported {
-            return Some(index);
-        }
-        let leaf = entry.path.rsplit('.').next().unwrap_or_default();
-        let works =
-            allowed[..supported].iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-        self.error(
-            entry,
-            format!("`{leaf} = {:?}` is not supported yet", allowed[index]),
-            Some(format!("supported now: {works}")),
-        );
-        None
-    }
-
     /// A duration, or `default` where the key is absent (or wrong, which is reported).
     pub(super) fn duration(&mut self, entry: Option<&Entry>, default: Duration) -> Duration {
         let Some(entry) = entry else { return default };

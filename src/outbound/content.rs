@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     failpoint::{self, Point},
-    mail::ContentSource,
+    mail::{ContentSource, SenderRewriter},
 };
 use std::path::Path;
 use tokio::{fs::File, io::AsyncReadExt};
@@ -15,10 +15,16 @@ use tokio::{fs::File, io::AsyncReadExt};
 /// Octets of content that are encoded and written at once.
 const BLOCK: usize = 64 * 1024;
 
-/// Sends the octets; the final dot leaves in the last write, at [`Stage::InDoubt`].
-pub(super) async fn send(wire: &mut Wire, content: &AttemptContent) -> Result<(), Failure> {
+/// Sends the octets, through `rewriter` where there is one; the final dot leaves in the last write, at
+/// [`Stage::InDoubt`].
+pub(super) async fn send(
+    wire: &mut Wire,
+    content: &AttemptContent,
+    rewriter: Option<SenderRewriter>,
+) -> Result<(), Failure> {
     wire.in_step(Stage::Content)?;
-    let mut sending = Sending { wire, stuffer: DotStuffer::default(), sent: false };
+    let rewriter = rewriter.map(|rewriter| (rewriter, Vec::new()));
+    let mut sending = Sending { wire, stuffer: DotStuffer::default(), rewriter, sent: false };
     match content {
         AttemptContent::Whole(ContentSource::Memory(content)) => {
             for block in content.octets().chunks(BLOCK) {
@@ -58,6 +64,8 @@ fn failed(why: impl ToString) -> Failure {
 struct Sending<'a> {
     wire: &'a mut Wire,
     stuffer: DotStuffer,
+    /// With what it has made of the last block.
+    rewriter: Option<(SenderRewriter, Vec<u8>)>,
     /// Something has left already.
     sent: bool,
 }
@@ -70,7 +78,14 @@ impl Sending<'_> {
             self.sent = true;
             failpoint::reach(Point::ContentUnderWay);
         }
-        self.stuffer.encode(block, self.wire.out());
+        match &mut self.rewriter {
+            Some((rewriter, rewritten)) => {
+                rewritten.clear();
+                rewriter.push(block, rewritten);
+                self.stuffer.encode(rewritten, self.wire.out());
+            }
+            None => self.stuffer.encode(block, self.wire.out()),
+        }
         Ok(())
     }
 
@@ -96,10 +111,15 @@ impl Sending<'_> {
     }
 
     async fn finish(self) -> Result<(), Failure> {
-        let Self { wire, stuffer, sent } = self;
+        let Self { wire, mut stuffer, rewriter, sent } = self;
         // A verdict on a message that it does not have in full is none, and after the dot it would pass for one.
         if sent && wire.has_spoken().await {
             return Err(Failure::new(Stage::Content, Cause::Nonsense));
+        }
+        if let Some((mut rewriter, mut rewritten)) = rewriter {
+            rewritten.clear();
+            rewriter.finish(&mut rewritten);
+            stuffer.encode(&rewritten, wire.out());
         }
         stuffer.finish(wire.out());
         wire.flush(Stage::InDoubt).await?;

@@ -76,7 +76,7 @@ impl Upstream {
                 },
             };
             failpoint::reach(Point::LoggedIn);
-            let transacted = transact(&mut connection, attempt).await;
+            let transacted = transact(&mut connection, attempt, &self.account.sender).await;
             failpoint::reach(Point::Transacted);
             if reused && transacted.unanswered {
                 // The server had given the connection up; nothing of this message was said on it that counts.

@@ -7,8 +7,9 @@ use super::{
     failure::{Cause, Failure, trouble},
 };
 use crate::{
+    account::SenderPolicy,
     failpoint::{self, Point},
-    mail::{BodyType, Dsn, EnhancedCode, ForwardPath, Mailbox, Reply, ReplyClass, ReversePath},
+    mail::{BodyType, Dsn, EnhancedCode, ForwardPath, Mailbox, Reply, ReplyClass, SenderRewriter},
 };
 use std::fmt::Display;
 
@@ -37,12 +38,16 @@ pub(super) struct Transacted {
 }
 
 /// Runs the attempt on a connection between transactions.
-pub(super) async fn transact(connection: &mut Connection, attempt: &Attempt) -> Transacted {
+pub(super) async fn transact(
+    connection: &mut Connection,
+    attempt: &Attempt,
+    policy: &SenderPolicy,
+) -> Transacted {
     let mut answers: Vec<Option<Answer>> = vec![None; attempt.recipients.len()];
     for (answer, recipient) in answers.iter_mut().zip(&attempt.recipients) {
-        *answer = unsendable(connection.capabilities, attempt, recipient).map(Answer::Unsendable);
+        *answer = unsendable(connection.capabilities, attempt, policy, recipient).map(Answer::Unsendable);
     }
-    let mut run = Run { connection, attempt, answers, unanswered: true };
+    let mut run = Run { connection, attempt, policy, answers, unanswered: true };
     let (usable, rest) = if run.answers.iter().all(Option::is_some) {
         run.unanswered = false;
         (true, None)
@@ -83,6 +88,7 @@ enum Command {
 struct Run<'a> {
     connection: &'a mut Connection,
     attempt: &'a Attempt,
+    policy: &'a SenderPolicy,
     answers: Vec<Option<Answer>>,
     unanswered: bool,
 }
@@ -144,7 +150,7 @@ impl Run<'_> {
         wire.in_step(flight[0].stage())?;
         for command in flight {
             match *command {
-                Command::Mail => wire.push(&mail(capabilities, self.attempt)),
+                Command::Mail => wire.push(&mail(capabilities, self.attempt, self.policy)),
                 Command::Rcpt(recipient) => wire.push(&rcpt(capabilities, self.attempt, recipient)),
                 Command::Data => wire.push("DATA"),
             }
@@ -168,9 +174,14 @@ impl Run<'_> {
         }
     }
 
+    async fn send_octets(&mut self) -> Result<(), Failure> {
+        let rewriter = self.policy.mailbox().map(SenderRewriter::new);
+        content::send(&mut self.connection.wire, &self.attempt.content, rewriter).await
+    }
+
     async fn send_content(&mut self) -> Result<End, Failure> {
         failpoint::reach(Point::DataAccepted);
-        if let Err(failure) = content::send(&mut self.connection.wire, &self.attempt.content).await {
+        if let Err(failure) = self.send_octets().await {
             // A server that refuses in the middle of the content says why before it hangs up.
             if failure.stage == Stage::Content
                 && matches!(failure.cause, Cause::Lost(_) | Cause::Nonsense)
@@ -204,13 +215,23 @@ impl Command {
     }
 }
 
-fn mail(capabilities: Capabilities, attempt: &Attempt) -> String {
-    let path = match &attempt.reverse_path {
-        ReversePath::Null => String::new(),
-        ReversePath::Mailbox(mailbox) => address(mailbox, capabilities.smtputf8),
-    };
+/// Who sends it upstream: what the client said, but for an account that puts its own mailbox there. The null
+/// reverse-path stays, or reports would be answered by reports (RFC 5321 §4.5.5).
+fn sender<'a>(attempt: &'a Attempt, policy: &'a SenderPolicy) -> Option<&'a Mailbox> {
+    attempt.reverse_path.mailbox().map(|said| policy.mailbox().unwrap_or(said))
+}
+
+/// The octets that will be sent, as far as they are known.
+fn octets(attempt: &Attempt, policy: &SenderPolicy) -> Option<u64> {
+    let growth = policy.mailbox().map_or(0, |_| SenderRewriter::GROWTH);
+    attempt.content.octets().map(|octets| octets + growth)
+}
+
+fn mail(capabilities: Capabilities, attempt: &Attempt, policy: &SenderPolicy) -> String {
+    let sender = sender(attempt, policy);
+    let path = sender.map_or_else(String::new, |mailbox| address(mailbox, capabilities.smtputf8));
     let mut command = format!("MAIL FROM:<{path}>");
-    if let (Some(_), Some(octets)) = (capabilities.size, attempt.content.octets()) {
+    if let (Some(_), Some(octets)) = (capabilities.size, octets(attempt, policy)) {
         command.push_str(&format!(" SIZE={octets}"));
     }
     // Eight-bit content goes out as it is even where 8BITMIME is not offered: octets in are octets out.
@@ -218,7 +239,7 @@ fn mail(capabilities: Capabilities, attempt: &Attempt) -> String {
         command.push_str(" BODY=8BITMIME");
     }
     let needed = attempt.smtputf8
-        || attempt.reverse_path.mailbox().is_some_and(Mailbox::needs_smtputf8)
+        || sender.is_some_and(Mailbox::needs_smtputf8)
         || attempt.recipients.iter().any(ForwardPath::needs_smtputf8);
     if capabilities.smtputf8 && needed {
         command.push_str(" SMTPUTF8");
@@ -263,9 +284,14 @@ fn address(mailbox: &Mailbox, smtputf8: bool) -> String {
 }
 
 /// Why this server can never take the message for this recipient; known before MAIL.
-fn unsendable(capabilities: Capabilities, attempt: &Attempt, recipient: &ForwardPath) -> Option<Trouble> {
+fn unsendable(
+    capabilities: Capabilities,
+    attempt: &Attempt,
+    policy: &SenderPolicy,
+    recipient: &ForwardPath,
+) -> Option<Trouble> {
     if let Some(limit) = capabilities.size.filter(|limit| *limit > 0)
-        && let Some(octets) = attempt.content.octets()
+        && let Some(octets) = octets(attempt, policy)
         && octets > limit
     {
         return Some(trouble(
@@ -276,7 +302,7 @@ fn unsendable(capabilities: Capabilities, attempt: &Attempt, recipient: &Forward
         ));
     }
     let foreign = |mailbox: &Mailbox| !mailbox.local_part().is_ascii();
-    let sender = attempt.reverse_path.mailbox().is_some_and(foreign);
+    let sender = sender(attempt, policy).is_some_and(foreign);
     let recipient = matches!(recipient, ForwardPath::Mailbox(mailbox) if foreign(mailbox));
     (!capabilities.smtputf8 && (sender || recipient)).then(|| {
         let (stage, whose) = if sender { (Stage::Mail, "sender") } else { (Stage::Rcpt, "recipient") };

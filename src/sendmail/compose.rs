@@ -2,6 +2,7 @@
 //! host are made addresses. Pure.
 
 use super::header;
+use crate::mail::header::has;
 use crate::mail::{phrase, trace::Rfc5322Date};
 use std::time::SystemTime;
 
@@ -31,7 +32,7 @@ pub struct Defaults<'a> {
 pub fn head(section: &[u8], defaults: &Defaults<'_>) -> Vec<u8> {
     let mut added = String::new();
     let mut add = |name: &str, value: String| {
-        if !header::has(section, name) {
+        if !has(section, name) {
             added.push_str(&format!("{name}: {value}\r\n"));
         }
     };

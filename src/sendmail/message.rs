@@ -3,9 +3,9 @@
 
 use super::{
     compose::{self, Defaults},
-    header::{Extent, HeaderScanner},
     input::Input,
 };
+use crate::mail::header::{Extent, HeaderScanner};
 use rustix::fs::OFlags;
 use std::{
     fs::File,

@@ -15,7 +15,7 @@ use url::Url;
 use waxseal::{
     account::{
         Account, AccountId, AccountType, Client, ClientProof, Delivery, Grant, Login, OAuthLogin, Pacing,
-        SecurityMode, Server, SignIn, SignInWay, SigningKey, TokenMechanism,
+        SecurityMode, SenderPolicy, Server, SignIn, SignInWay, SigningKey, TokenMechanism,
         token::{AccessToken, Consent, NoToken, TokenSet, TokenState},
     },
     oauth::{Callback, Proof, ProofFuture, Prover, TokenSource, Tokens},
@@ -174,6 +174,7 @@ pub fn account(provider: &Provider, first: Option<&str>) -> Account {
                 },
             ),
         })),
+        sender: SenderPolicy::Keep,
         pacing: Pacing {
             max_connections: 1,
             rate_limit: None,

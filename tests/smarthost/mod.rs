@@ -14,7 +14,7 @@ use std::{
 use waxseal::{
     account::{
         Account, AccountId, AccountType, Client, ClientProof, Delivery, Grant, Login, OAuthLogin, Pacing,
-        PasswordMechanism, SecurityMode, Server, SignIn, SignInWay, TokenMechanism,
+        PasswordMechanism, SecurityMode, SenderPolicy, Server, SignIn, SignInWay, TokenMechanism,
         token::{AccessToken, NoToken},
     },
     mail::{BodyType, Content, ContentSource, ForwardPath, QueueId, ReversePath},
@@ -107,6 +107,7 @@ impl Bench {
                 password: options.password.clone().into(),
                 mechanism: PasswordMechanism::Auto,
             },
+            sender: SenderPolicy::Keep,
             pacing: Pacing {
                 max_connections: 3,
                 rate_limit: None,
