@@ -1,6 +1,7 @@
 //! Outbound auth accounts: what they are, what providers presume, which one a sender maps to; and the local users who
 //! may hand mail in. Pure.
 
+pub mod forecast;
 mod model;
 mod oauth;
 pub mod presets;

@@ -1,9 +1,10 @@
 //! An account for tests.
 
 use super::{
-    Account, AccountId, AccountType, Delivery, DomainPattern, Login, Pacing, SecurityMode, SenderPolicy,
-    Server,
+    Account, AccountId, AccountType, Client, ClientProof, Delivery, DomainPattern, Grant, Login, OAuthLogin,
+    Pacing, SecurityMode, SenderPolicy, Server, SignIn, SignInWay, TokenMechanism,
 };
+use url::Url;
 
 /// An organization's account without a login, for these domains.
 pub(crate) fn account(id: &str, domains: &[&str]) -> Account {
@@ -34,5 +35,25 @@ pub(crate) fn account(id: &str, domains: &[&str]) -> Account {
             max_recipients_per_message: None,
         },
         delivery: Delivery::Queue,
+    }
+}
+
+/// The same, for which a person signs in.
+pub(crate) fn oauth(id: &str) -> Account {
+    let endpoint = |path: &str| Url::parse(&format!("https://login.example.com/{path}")).unwrap();
+    let way =
+        SignInWay::Browser { endpoint: endpoint("authorize"), parameters: Vec::new(), device_endpoint: None };
+    let client = Client { id: "client".into(), proof: ClientProof::Nothing };
+    let login = OAuthLogin {
+        username: "support@example.com".into(),
+        mechanism: TokenMechanism::Auto,
+        token_endpoint: endpoint("token"),
+        scope: "mail".into(),
+        grant: Grant::SignIn(client, SignIn { way, first_refresh_token: None }),
+    };
+    Account {
+        kind: AccountType::OAuth2,
+        login: Login::OAuth(Box::new(login)),
+        ..account(id, &["example.com"])
     }
 }

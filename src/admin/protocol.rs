@@ -163,6 +163,18 @@ pub struct AccountView {
     pub username: Option<String>,
     /// When somebody last agreed (RFC 3339).
     pub authorized_at: Option<String>,
+    /// When the refresh token in force was obtained (RFC 3339).
+    #[serde(default)]
+    pub rotated_at: Option<String>,
+    /// When tokens were last obtained (RFC 3339).
+    #[serde(default)]
+    pub refreshed_at: Option<String>,
+    /// When the grant will end unless something is done, as far as that can be told ahead (RFC 3339).
+    #[serde(default)]
+    pub grant_ends_at: Option<String>,
+    /// Of what.
+    #[serde(default)]
+    pub grant_ends_because: Option<String>,
     /// Messages waiting in the queue.
     pub queued: usize,
     /// What whoever has just authorized it should know.

@@ -5,8 +5,9 @@ use super::{
     service::Service,
 };
 use crate::{
-    account::{Account, token::TokenState},
+    account::{Account, forecast::died_of_testing, token::TokenState},
     mail::Timestamp,
+    oauth::GrantStatus,
     queue::{LaneView, Listed},
 };
 use std::time::SystemTime;
@@ -37,7 +38,16 @@ impl Service {
                 ("needs_authorization", Some(("nobody has authorized it yet".to_owned(), authorize())))
             }
             Some(TokenState::Rejected { reason }) => {
-                ("needs_authorization", Some((reason.clone(), authorize())))
+                let remedy = if grant.as_ref().is_some_and(|grant| of_testing(account, grant)) {
+                    Some(format!(
+                        "the grant lived for seven days, as those of Google applications in testing do: publish the \
+                         application (Google Cloud console, Audience), then run `waxseal account authorize {}`",
+                        account.id
+                    ))
+                } else {
+                    authorize()
+                };
+                ("needs_authorization", Some((reason.clone(), remedy)))
             }
             _ if lane.is_some_and(|lane| lane.stopped.is_some() && lane.trouble.is_some()) => {
                 ("failing", lane_trouble)
@@ -52,6 +62,7 @@ impl Service {
             Some((trouble, remedy)) => (Some(trouble), remedy),
             None => (None, None),
         };
+        let forecast = grant.as_ref().and_then(|g| g.forecast);
         let time = |at: Option<SystemTime>| at.map(|at| Timestamp::new(at).to_string());
         AccountView {
             id: account.id.to_string(),
@@ -71,10 +82,21 @@ impl Service {
             server: format!("{}:{}", account.server.host, account.server.port),
             username: account.username().map(str::to_owned),
             authorized_at: time(grant.as_ref().and_then(|g| g.authorized_at)),
+            rotated_at: time(grant.as_ref().and_then(|g| g.rotated_at)),
+            refreshed_at: time(grant.as_ref().and_then(|g| g.refreshed_at)),
+            grant_ends_at: time(forecast.map(|forecast| forecast.ends_at)),
+            grant_ends_because: forecast.map(|forecast| forecast.cause.to_string()),
             queued: lane.map_or(0, |lane| lane.tally.outstanding()),
             remark: None,
         }
     }
+}
+
+fn of_testing(account: &Account, grant: &GrantStatus) -> bool {
+    grant
+        .authorized_at
+        .zip(grant.refreshed_at)
+        .is_some_and(|(authorized, refreshed)| died_of_testing(account.kind, authorized, refreshed))
 }
 
 pub(super) fn message(listed: &Listed) -> MessageView {

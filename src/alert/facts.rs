@@ -7,7 +7,7 @@ use super::{
 use crate::{
     account::AccountId,
     config::{show_duration, show_size},
-    mail::Day,
+    mail::{Day, Timestamp},
     queue::schedule::Millis,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -42,6 +42,8 @@ pub struct AccountFact {
     pub remedy: String,
     /// The day on which its client secret ends.
     pub secret_ends: Option<Day>,
+    /// When the provider will end the grant, where that is known.
+    pub grant_ends: Option<Millis>,
 }
 
 impl AccountFact {
@@ -116,6 +118,7 @@ impl Facts {
         for account in &self.accounts {
             findings.insert(Key::of(Event::NeedsAuthorization, &account.id), authorization(account, now));
             findings.insert(Key::of(Event::Failing, &account.id), failing(account, limits, now));
+            findings.insert(Key::of(Event::GrantEnds, &account.id), ending(account, limits, now));
         }
         for lane in &self.lanes {
             findings.insert(Key::of(Event::QueueStuck, &lane.account), self.stuck(lane, limits, now));
@@ -179,6 +182,27 @@ fn authorization(account: &AccountFact, now: Millis) -> Finding {
         }
         // Tokens are being asked for.
         AccountState::Ready | AccountState::Failing => Finding::Unclear,
+    }
+}
+
+fn ending(account: &AccountFact, limits: &Limits, now: Millis) -> Finding {
+    let id = &account.id;
+    match account.grant_ends {
+        // A dead grant has an alert of its own.
+        _ if account.state == AccountState::NeedsAuthorization => Finding::Unclear,
+        Some(ends) if ends <= now + limits.ending.as_millis() as u64 => Finding::Holds {
+            since: now,
+            after: Duration::ZERO,
+            explanation: format!(
+                "The provider ends the grant of the account {id} on {}.",
+                Timestamp::from_millis(ends)
+            ),
+            remedy: format!(
+                "Run `waxseal account authorize {id}` before that. At Google the week of an application in testing \
+                 ends for good once it is published."
+            ),
+        },
+        _ => over(format!("The grant of the account {id} does not end soon any more.")),
     }
 }
 

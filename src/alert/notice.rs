@@ -9,6 +9,8 @@ pub enum Event {
     NeedsAuthorization,
     /// An account cannot send: login, server or quota.
     Failing,
+    /// A provider will end a grant within days.
+    GrantEnds,
     /// A client secret is near its end. Told once at each mark; it neither lasts nor ends.
     ClientSecretExpires,
     /// Mail of an account waits, and none of it was delivered for long.
@@ -31,9 +33,10 @@ pub enum Phase {
 }
 
 impl Event {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::NeedsAuthorization,
         Self::Failing,
+        Self::GrantEnds,
         Self::ClientSecretExpires,
         Self::QueueStuck,
         Self::DiskLow,
@@ -45,6 +48,7 @@ impl Event {
         match self {
             Self::NeedsAuthorization => "account_needs_authorization",
             Self::Failing => "account_failing",
+            Self::GrantEnds => "grant_ends",
             Self::ClientSecretExpires => "client_secret_expires",
             Self::QueueStuck => "queue_stuck",
             Self::DiskLow => "disk_low",
@@ -116,6 +120,7 @@ impl Notice {
         let what = match self.key.event {
             Event::NeedsAuthorization => format!("account {account} needs authorization"),
             Event::Failing => format!("account {account} cannot send"),
+            Event::GrantEnds => format!("the grant of account {account} nears its end"),
             Event::ClientSecretExpires => format!("the client secret of account {account} nears its end"),
             Event::QueueStuck => format!("mail of account {account} does not move"),
             Event::DiskLow => "the disk is nearly full".into(),

@@ -21,6 +21,8 @@ pub struct Limits {
     pub failing: Duration,
     /// Mail waits, and nothing is delivered, for so long before it is told.
     pub stuck: Duration,
+    /// The end of a grant is told so long ahead.
+    pub ending: Duration,
     /// What lasts is told again after so long.
     pub again: Duration,
 }
@@ -30,6 +32,7 @@ impl Default for Limits {
         Self {
             failing: Duration::from_secs(5 * 60),
             stuck: Duration::from_secs(3600),
+            ending: Duration::from_secs(3 * 86_400),
             again: Duration::from_secs(86_400),
         }
     }

@@ -32,6 +32,7 @@ fn account(state: AccountState) -> AccountFact {
         explanation: "535 5.7.3 no.".into(),
         remedy: "Do something.".into(),
         secret_ends: None,
+        grant_ends: None,
     }
 }
 
@@ -289,6 +290,23 @@ fn the_end_of_a_client_secret_is_told_sixty_thirty_and_seven_days_ahead_once_eac
     assert_eq!(told(&first.look(&may(), NOW + 61 * DAY)), [("client_secret_expires", "begins")]);
     let late = watch().look(&may(), NOW + 90 * DAY);
     assert_eq!(late[0].explanation, "The client secret of the account support ended on 2027-05-01.");
+}
+
+#[test]
+fn the_end_of_a_grant_is_told_three_days_ahead_and_daily_until_it_is_renewed() {
+    let ends = |at: Option<Millis>| {
+        let fact = AccountFact { grant_ends: at, ..account(Ready) };
+        Facts { accounts: vec![fact], ..calm() }
+    };
+    let week = Some(NOW + 7 * DAY);
+    let mut watch = watch();
+    let days = [(0, None), (3, None), (4, Some("begins")), (5, Some("lasts")), (6, Some("lasts"))];
+    for (day, phase) in days {
+        let wanted: Vec<_> = phase.map(|phase| ("grant_ends", phase)).into_iter().collect();
+        assert_eq!(told(&watch.look(&ends(week), NOW + day * DAY)), wanted, "on day {day}");
+    }
+    assert_eq!(told(&watch.look(&ends(Some(NOW + 14 * DAY)), NOW + 7 * DAY)), [("grant_ends", "ended")]);
+    assert_eq!(told(&watch.look(&ends(None), NOW + 8 * DAY)), []);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Looks after the state of things and has alerts told: the facts come from everywhere, so they are gathered here.
 
 use crate::{
-    account::{Account, AccountId, token::TokenState},
+    account::{Account, AccountId, forecast::Ending, token::TokenState},
     admin::{Service, protocol::AccountView},
     alert::{AccountFact, AccountState, Alerts, DiskFact, Facts, LaneFact, Limits},
     queue::{LaneBacklog, LaneView},
@@ -78,6 +78,9 @@ fn account_fact(
     lane: Option<&LaneView>,
 ) -> AccountFact {
     let oauth = account.oauth();
+    // The secret's end has marks of its own, and what is used daily does not end of disuse.
+    let forecast = service.tokens.status(&account.id).and_then(|status| status.forecast);
+    let ends = forecast.filter(|forecast| forecast.cause == Ending::RefreshToken);
     AccountFact {
         state: match view.state.as_str() {
             "needs_authorization" => AccountState::NeedsAuthorization,
@@ -90,6 +93,7 @@ fn account_fact(
         explanation: view.last_error.unwrap_or_default(),
         remedy: view.remedy.unwrap_or_default(),
         secret_ends: oauth.and_then(|oauth| oauth.client_secret_expires()),
+        grant_ends: ends.map(|forecast| millis(forecast.ends_at)),
         id: account.id.clone(),
     }
 }

@@ -5,11 +5,15 @@ use super::{
     client::{ask, ask_once},
     output::{complain, say, say_json, say_table},
 };
-use crate::admin::protocol::{AccountView, Consent, Request};
+use crate::{
+    admin::protocol::{AccountView, Consent, Request},
+    mail::Day,
+};
 use std::{
     io::{self, BufRead as _, IsTerminal as _},
     path::Path,
     process::{Command, ExitCode, Stdio},
+    time::SystemTime,
 };
 
 pub(super) fn account(config: Option<&Path>, command: AccountCommand) -> ExitCode {
@@ -129,6 +133,10 @@ fn shown(answer: Result<serde_json::Value, ExitCode>, json: bool) -> ExitCode {
     };
     let Ok(account) = serde_json::from_value::<AccountView>(value) else { return another_version() };
     let none = || "-".to_owned();
+    let ends = match (account.grant_ends_at, account.grant_ends_because) {
+        (Some(at), Some(cause)) => format!("{at} ({cause})"),
+        (at, _) => at.unwrap_or_else(none),
+    };
     let lines = [
         ("id", account.id),
         ("name", account.name),
@@ -139,7 +147,10 @@ fn shown(answer: Result<serde_json::Value, ExitCode>, json: bool) -> ExitCode {
         ("application", account.application.unwrap_or_else(none)),
         ("server", account.server),
         ("username", account.username.unwrap_or_else(none)),
-        ("authorized", account.authorized_at.unwrap_or_else(none)),
+        ("authorized", account.authorized_at.map_or_else(none, with_age)),
+        ("last rotation", account.rotated_at.map_or_else(none, with_age)),
+        ("last refresh", account.refreshed_at.unwrap_or_else(none)),
+        ("grant ends", ends),
         ("token expires", account.token_expires_at.unwrap_or_else(none)),
         ("last success", account.last_success_at.unwrap_or_else(none)),
         ("last error", account.last_error.unwrap_or_else(none)),
@@ -153,6 +164,18 @@ fn shown(answer: Result<serde_json::Value, ExitCode>, json: bool) -> ExitCode {
         complain(&format!("note: {remark}"));
     }
     ExitCode::SUCCESS
+}
+
+/// A time with the days that have gone since.
+fn with_age(at: String) -> String {
+    let day = at.get(..10).and_then(Day::parse);
+    let days = day.and_then(|day| SystemTime::now().duration_since(day.start()).ok());
+    match days.map(|since| since.as_secs() / 86_400) {
+        Some(0) => format!("{at} (today)"),
+        Some(1) => format!("{at} (yesterday)"),
+        Some(days) => format!("{at} ({days} days ago)"),
+        None => at,
+    }
 }
 
 /// Prints accounts as a table.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     account::{
         Account, AccountId,
+        forecast::{Forecast, forecast},
         token::{AccessToken, NoToken, TokenState},
     },
     store::{StoreError, TokenStore},
@@ -41,6 +42,10 @@ pub struct GrantStatus {
     pub authorized_at: Option<SystemTime>,
     /// When tokens were last obtained.
     pub refreshed_at: Option<SystemTime>,
+    /// When the refresh token in force was obtained.
+    pub rotated_at: Option<SystemTime>,
+    /// When the grant will end, as far as that can be told ahead.
+    pub forecast: Option<Forecast>,
     /// When the access token ends, dead or alive.
     pub expires_at: Option<SystemTime>,
     /// The last failure, where none of the requests since has succeeded.
@@ -127,13 +132,13 @@ impl Tokens {
         let entry = self.0.entry(account)?;
         let standing = entry.standing();
         let tokens = standing.tokens.as_ref();
+        let sign_in = standing.login().and_then(|login| login.sign_in());
+        let consent = sign_in.and_then(|_| tokens?.consent.as_ref());
         Some(GrantStatus {
             state: standing.state(self.0.now()),
-            authorized_at: standing
-                .login()
-                .and_then(|login| login.sign_in())
-                .and_then(|_| tokens?.consent.as_ref())
-                .map(|consent| consent.authorized_at),
+            authorized_at: consent.map(|consent| consent.authorized_at),
+            rotated_at: consent.map(|consent| consent.rotated_at),
+            forecast: forecast(&standing.account, tokens),
             refreshed_at: tokens.map(|tokens| tokens.refreshed_at),
             expires_at: tokens.and_then(|tokens| tokens.access_token.as_ref()).map(|(_, ends)| *ends),
             trouble: standing.rejected.clone().or_else(|| standing.trouble.clone()),
