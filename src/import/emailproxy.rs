@@ -1,0 +1,380 @@
+//! Email OAuth 2.0 Proxy: `emailproxy.config`. Its servers are listeners, its accounts are chosen by who logs in.
+
+use super::{
+    Files, Found, ImportError, Imported, LeftOut, Place,
+    ini::{self, Section, Setting},
+    names,
+    provider::{self, Provider, Security, set_server},
+    text,
+};
+use crate::{account::AccountType, draft::Draft};
+use std::path::PathBuf;
+
+/// An SMTP server of the configuration.
+struct Server {
+    host: String,
+    port: u16,
+    security: Security,
+}
+
+/// What the proxy keeps for itself, encrypted with the password that the mail client logs in with.
+const CACHED: [&str; 6] =
+    ["access_token", "access_token_expiry", "refresh_token", "token_salt", "token_iterations", "last_activity"];
+
+/// Reads the proxy's configuration.
+///
+/// # Errors
+/// A file that cannot be read, or is no INI file.
+pub fn import(paths: &[PathBuf], files: &dyn Files) -> Result<Imported, ImportError> {
+    let mut imported = Imported::default();
+    for path in paths {
+        let path = if files.is_directory(path) { path.join("emailproxy.config") } else { path.clone() };
+        let sections = ini::parse(&path, &text(&path, files)?)
+            .map_err(|(line, why)| ImportError::new(Place::new(&path, line), why))?;
+        let mut servers = Vec::new();
+        for section in sections.iter().filter(|section| !section.name.contains('@')) {
+            outside(section, &mut servers, &mut imported.left_out);
+        }
+        let catch_all: Vec<&Section> = sections.iter().filter(|section| section.name.starts_with('@')).collect();
+        for section in sections.iter().filter(|section| section.name.contains('@')) {
+            let domain = section.name.rsplit('@').next().unwrap_or_default();
+            let fallback = |all: &&&Section| {
+                all.name != section.name && (all.name == "@" || all.name[1..].eq_ignore_ascii_case(domain))
+            };
+            let mut fallbacks: Vec<&Section> = catch_all.iter().filter(fallback).copied().collect();
+            fallbacks.sort_by_key(|section| std::cmp::Reverse(section.name.len()));
+            if section.name == "@" {
+                let why = "its settings fill in those of the other accounts; by itself it names nobody who logs in";
+                imported.left_out.push(LeftOut::new(section.place.clone(), "[@]", why));
+                continue;
+            }
+            let sources = std::iter::once(section).chain(fallbacks).collect();
+            imported.accounts.push(Account { section, sources }.found(&servers, files));
+        }
+    }
+    Ok(imported)
+}
+
+/// Sections that are no accounts.
+fn outside(section: &Section, servers: &mut Vec<Server>, left_out: &mut Vec<LeftOut>) {
+    let name = format!("[{}]", section.name);
+    let mut leave = |place: &Place, name: &str, why: &str| {
+        left_out.push(LeftOut::new(place.clone(), name, why));
+    };
+    match section.name.split_once('-').map(|(kind, port)| (kind.to_ascii_uppercase(), port)) {
+        Some((kind, _)) if kind == "IMAP" || kind == "POP" => {
+            leave(&section.place, &name, "waxseal sends mail and fetches none: keep the proxy for that");
+        }
+        Some((kind, local)) if kind == "SMTP" => {
+            let host = section.option("server_address");
+            let port = section.option("server_port").and_then(|option| names::port(&option.value));
+            let starttls = ["server_starttls", "starttls"]
+                .iter()
+                .find_map(|name| section.option(name))
+                .and_then(|option| names::yes(&option.value))
+                .unwrap_or(false);
+            match (host, port) {
+                (Some(host), Some(port)) => servers.push(Server {
+                    host: host.value.to_string(),
+                    port,
+                    security: if starttls { Security::StartTls } else { Security::Tls },
+                }),
+                _ => leave(&section.place, &name, "it has no server_address, or no server_port"),
+            }
+            let why = format!(
+                "a server of the proxy is a listener: programs that used port {local} go to waxseal's, 25 unless a \
+                 `[[listener]]` says otherwise, and need no login"
+            );
+            leave(&section.place, &name, &why);
+            for option in &section.options {
+                let why = match option.name.as_str() {
+                    "server_address" | "server_port" | "server_starttls" | "starttls" => continue,
+                    "local_address" => "set `address` of a `[[listener]]`",
+                    "local_certificate_path" => "set `certificate` and `tls` of a `[[listener]]`",
+                    "local_key_path" => "set `private_key` of a `[[listener]]`",
+                    "local_starttls" => "set `tls = \"starttls\"` of a `[[listener]]`",
+                    "plugins" => "waxseal has no plugins",
+                    _ => "unknown to the importer",
+                };
+                leave(&option.place, &option.name, why);
+            }
+        }
+        _ => {
+            for option in section.options.iter().filter(|option| option.name != "documentation") {
+                let why = match option.name.as_str() {
+                    "delete_account_token_on_password_error" | "encrypt_client_secret_on_first_use" => {
+                        "waxseal seals its tokens with a key of its own, and no client's password opens them"
+                    }
+                    "use_login_password_as_client_credentials_secret" => {
+                        "clients of waxseal need no password; set `client_secret` of the account"
+                    }
+                    "allow_catch_all_accounts" => {
+                        "an account has one `username`; its `domains` say which senders it takes"
+                    }
+                    _ => "unknown to the importer",
+                };
+                leave(&option.place, &option.name, why);
+            }
+        }
+    }
+}
+
+/// An account's section, and the catch-all sections that fill it in.
+struct Account<'a> {
+    section: &'a Section,
+    sources: Vec<&'a Section>,
+}
+
+impl Account<'_> {
+    fn option(&self, name: &str) -> Option<&Setting> {
+        self.sources.iter().find_map(|section| section.option(name))
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.option(name).map(|option| option.value.as_str())
+    }
+
+    fn found(&self, servers: &[Server], files: &dyn Files) -> Found {
+        let token = self.value("token_url").unwrap_or_default();
+        let permission = self.value("permission_url").unwrap_or_default();
+        let flow = self.value("oauth2_flow").unwrap_or("authorization_code").to_ascii_lowercase();
+        let mut provider = Provider::of_endpoint(if token.is_empty() { permission } else { token });
+        if flow == "service_account" {
+            provider.kind = AccountType::Google;
+        }
+        let draft = Draft::new(names::id(self.section.name.trim_start_matches('@')), provider.kind);
+        let mut found = Found::new(draft, self.section.place.clone());
+        self.identity(&mut found);
+        provider.describe(&mut found.draft);
+        self.server(&mut found.draft, &provider, servers);
+        if flow == "service_account" {
+            self.service_account(&mut found, files);
+        } else {
+            self.client(&mut found);
+        }
+        let grant = self.flow(&mut found, &flow);
+        self.endpoints(&mut found, &provider, grant);
+        self.scope(&mut found, &provider, grant);
+        self.rest(&mut found, grant);
+        found
+    }
+
+    /// Who logs in, and whose mail it is.
+    fn identity(&self, found: &mut Found) {
+        let name = &self.section.name;
+        match names::serves(name) {
+            Some(serves) => names::serve(&mut found.draft, serves),
+            None => names::must_serve(&mut found.draft),
+        }
+        if name.starts_with('@') {
+            found.draft.lacks("username", "the mailbox that logs in: the proxy took whoever logged in to it");
+        } else {
+            found.draft.set("username", name.as_str());
+        }
+    }
+
+    /// The proxy has no server of an account: it is the provider's, else the only one there is.
+    fn server(&self, draft: &mut Draft, provider: &Provider, servers: &[Server]) {
+        let preset = provider.preset();
+        let token = self.value("token_url").unwrap_or_default();
+        let ours = |server: &&Server| match provider.kind {
+            AccountType::OAuth2 => related(&server.host, token, &self.section.name),
+            kind => Provider::of_server(&server.host).kind == kind,
+        };
+        let foreign = |server: &&Server| Provider::of_server(&server.host).kind == AccountType::OAuth2;
+        let mut others = servers.iter().filter(foreign);
+        let only = match (provider.kind, others.next(), others.next()) {
+            (AccountType::OAuth2, only, None) => only,
+            _ => None,
+        };
+        match servers.iter().find(ours).or(only) {
+            Some(server) => set_server(draft, &preset, &server.host, server.port, server.security),
+            None if preset.host.is_some() => {}
+            None => match provider::known(token) {
+                Some(known) => set_server(draft, &preset, known.server, 465, Security::Tls),
+                None => draft.lacks("address", "the provider's SMTP server, with `port` where it is not 587"),
+            },
+        }
+    }
+
+    fn client(&self, found: &mut Found) {
+        match self.option("client_id") {
+            Some(id) if !is_example(&id.value) => found.draft.set("client_id", id.value.as_str()),
+            _ => found.draft.lacks("client_id", "the client (application) id from the provider's page"),
+        }
+        let google = found.draft.kind == AccountType::Google;
+        match (self.option("client_secret"), self.option("client_secret_encrypted")) {
+            (Some(secret), _) if is_example(&secret.value) => {
+                found.draft.lacks("client_secret", "the client secret from the provider's page");
+            }
+            (Some(secret), _) => found.draft.set("client_secret", names::given(&secret.value)),
+            (None, Some(sealed)) => {
+                let why = "it is encrypted with the password that a mail client logs in with";
+                found.leave(sealed.place.clone(), "client_secret_encrypted", why);
+                found.draft.lacks("client_secret", "the client secret from the provider's page");
+            }
+            (None, None) if google => {
+                found.draft.lacks("client_secret", "the client secret, without which Google gives no tokens");
+            }
+            (None, None) => {}
+        }
+        if let (Some(certificate), Some(key)) = (self.value("jwt_certificate_path"), self.value("jwt_key_path"))
+            && found.draft.get("client_secret").is_none()
+        {
+            found.draft.set("client_certificate", certificate);
+            found.draft.set("client_key", key);
+        }
+    }
+
+    /// Google's key of a service account: `client_id` says whether `client_secret` is its file or its text.
+    fn service_account(&self, found: &mut Found, files: &dyn Files) {
+        let secret = self.option("client_secret");
+        match (self.value("client_id").unwrap_or_default(), secret) {
+            ("file", Some(path)) => {
+                let path = names::expand_home(&path.value, files);
+                found.draft.set("service_account_file", path.display().to_string());
+            }
+            (_, secret) => {
+                if let Some(secret) = secret {
+                    found.leave(secret.place.clone(), "client_secret", "save this key in a file of its own");
+                }
+                found.draft.lacks("service_account_file", "the file with the service account's key (JSON)");
+            }
+        }
+    }
+
+    /// The grant; `password` becomes one that a person agrees to.
+    fn flow(&self, found: &mut Found, flow: &str) -> Option<&'static str> {
+        let grant = match flow {
+            "authorization_code" => None,
+            "device" => Some("device_code"),
+            "client_credentials" => Some("client_credentials"),
+            "service_account" => Some("service_account"),
+            _ => {
+                if let Some(option) = self.option("oauth2_flow") {
+                    let why = "waxseal takes no user's password for a token: sign in once, `waxseal account authorize \
+                               ID`, or set `grant = \"client_credentials\"`";
+                    found.leave(option.place.clone(), "oauth2_flow", why);
+                }
+                None
+            }
+        };
+        found.draft.set_some("grant", grant);
+        if grant == Some("client_credentials") {
+            self.in_its_own_name(&mut found.draft);
+        }
+        grant
+    }
+
+    /// What the client credentials grant cannot do without.
+    fn in_its_own_name(&self, draft: &mut Draft) {
+        let somebodys = |tenant: &str| ["organizations", "consumers"].contains(&tenant);
+        if draft.kind == AccountType::Microsoft && draft.text("tenant").is_none_or(somebodys) {
+            draft.lacks("tenant", "the directory (tenant) id, which this grant is bound to");
+        }
+        if draft.get("client_secret").is_none() && draft.get("client_certificate").is_none() {
+            draft.lacks("client_secret", "the client secret, which this grant needs");
+        }
+    }
+
+    fn endpoints(&self, found: &mut Found, provider: &Provider, grant: Option<&str>) {
+        if provider.kind != AccountType::OAuth2 {
+            return;
+        }
+        let mut endpoint = |option: &str, key: &'static str, what: &str| match self.value(option) {
+            Some(url) if provider::is_endpoint(url) => found.draft.set(key, url),
+            _ => found.draft.lacks(key, what),
+        };
+        endpoint("token_url", "token_endpoint", "the provider's token endpoint");
+        match grant {
+            None => endpoint("permission_url", "authorization_endpoint", "where a person signs in"),
+            Some("device_code") => {
+                endpoint("permission_url", "device_authorization_endpoint", "where device codes come from");
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// What is asked for, without the rights to read mail, which waxseal has no use for.
+    fn scope(&self, found: &mut Found, provider: &Provider, grant: Option<&str>) {
+        let Some(option) = self.option("oauth2_scope") else {
+            if provider.kind == AccountType::OAuth2 {
+                found.draft.lacks("scope", "what access is asked for, in the provider's words");
+            }
+            return;
+        };
+        let reads = |word: &&str| word.contains("IMAP.") || word.contains("POP.");
+        let (dropped, kept): (Vec<&str>, Vec<&str>) = option.value.split_whitespace().partition(reads);
+        if !dropped.is_empty() {
+            let why = "the rights to read mail by IMAP and POP are not asked for";
+            found.leave(option.place.clone(), "oauth2_scope", why);
+        }
+        let preset = provider.preset();
+        let presumed = if grant == Some("client_credentials") { preset.client_scope } else { preset.scope };
+        let presumed = presumed.unwrap_or_default();
+        let same = |word: &&str| {
+            let word = word.replace("outlook.office365.com/SMTP.", "outlook.office.com/SMTP.");
+            presumed.split(' ').any(|known| known == word)
+        };
+        if !kept.iter().all(same) || presumed.is_empty() {
+            found.draft.set("scope", kept.join(" "));
+        }
+    }
+
+    /// What the proxy has and waxseal has not, or does by itself.
+    fn rest(&self, found: &mut Found, grant: Option<&str>) {
+        let mut cached = Vec::new();
+        for option in &self.section.options {
+            let why = match option.name.as_str() {
+                name if CACHED.contains(&name) => {
+                    cached.push(option);
+                    continue;
+                }
+                "permission_url" | "token_url" | "oauth2_scope" | "oauth2_flow" | "client_id" | "client_secret"
+                | "client_secret_encrypted" | "documentation" | "use_pkce" => continue,
+                "redirect_uri" if grant.is_some() => continue,
+                "redirect_uri" => {
+                    "register waxseal's redirect URI at the provider: `waxseal check` prints it"
+                }
+                "redirect_listen_address" => "set `[admin] address` in waxseal.toml",
+                "jwt_certificate_path" | "jwt_key_path" if found.draft.get("client_certificate").is_some() => {
+                    continue;
+                }
+                "jwt_certificate_path" | "jwt_key_path" => "the account has a client secret, which goes first",
+                "local_address" => "set `address` of a `[[listener]]`",
+                _ => "unknown to the importer",
+            };
+            found.leave(option.place.clone(), option.name.as_str(), why);
+        }
+        if let Some(first) = cached.first() {
+            let all: Vec<&str> = cached.iter().map(|option| option.name.as_str()).collect();
+            let way_out = match grant {
+                Some("client_credentials" | "service_account") => "waxseal asks for tokens by itself",
+                _ => "sign in once more: `waxseal account authorize ID`",
+            };
+            let why = format!("encrypted with the password that a mail client logs in with; {way_out}");
+            found.leave(first.place.clone(), all.join(", "), why);
+        }
+    }
+}
+
+/// The sample configuration's stand-ins.
+fn is_example(value: &str) -> bool {
+    value.contains("*** your client")
+}
+
+/// Whether a server is of the same house as a token endpoint, or as an account's domain.
+fn related(server: &str, token_endpoint: &str, account: &str) -> bool {
+    let house = |host: &str| {
+        let labels: Vec<&str> = host.rsplit('.').take(2).collect();
+        (labels.len() == 2).then(|| format!("{}.{}", labels[1], labels[0]).to_ascii_lowercase())
+    };
+    let Some(ours) = house(server) else { return false };
+    let endpoint = url::Url::parse(token_endpoint).ok().and_then(|url| house(url.host_str()?));
+    let domain = account.rsplit('@').next().and_then(house);
+    [endpoint, domain].into_iter().flatten().any(|other| other == ours)
+}
+
+#[cfg(test)]
+#[path = "emailproxy_tests.rs"]
+mod tests;
