@@ -69,7 +69,8 @@ struct Form {
 
 impl Form {
     fn fill_in(&mut self, arguments: AccountAdd) -> io::Result<Draft> {
-        let kind = self.need(arguments.kind.clone(), "--type", "Type: basic, oauth2, google or microsoft", None)?;
+        let kind =
+            self.need(arguments.kind.clone(), "--type", "Type: basic, oauth2, google or microsoft", None)?;
         let Some(kind) = KINDS.into_iter().find(|known| kind.as_deref() == Some(known.as_str())) else {
             if let Some(kind) = kind {
                 return Err(io::Error::other(format!("there is no type {kind:?}")));
@@ -82,7 +83,8 @@ impl Form {
         self.server(&mut draft, &arguments)?;
         let logs_in = !arguments.no_authentication;
         if logs_in {
-            let username = self.need(arguments.username.clone(), "--username", "Who logs in (username)", None)?;
+            let username =
+                self.need(arguments.username.clone(), "--username", "Who logs in (username)", None)?;
             draft.set_some("username", username);
         } else {
             draft.set("use_authentication", false);
@@ -123,8 +125,11 @@ impl Form {
     fn serves(&mut self, draft: &mut Draft, arguments: &AccountAdd) -> io::Result<()> {
         let mut domains = arguments.domain.clone();
         if domains.is_empty() && arguments.sender.is_empty() && !arguments.default {
-            let answer = self.need(None, "--domain (or --sender, --default)", "Sender domain that it serves", None)?;
-            domains.extend(answer.unwrap_or_default().split([',', ' ']).filter(|d| !d.is_empty()).map(str::to_owned));
+            let answer =
+                self.need(None, "--domain (or --sender, --default)", "Sender domain that it serves", None)?;
+            domains.extend(
+                answer.unwrap_or_default().split([',', ' ']).filter(|d| !d.is_empty()).map(str::to_owned),
+            );
         }
         draft.set("domains", domains);
         draft.set("senders", arguments.sender.clone());
@@ -144,7 +149,8 @@ impl Form {
         draft.set_some("port", arguments.port);
         if self.attended && !known && arguments.port.is_none() && arguments.address.is_none() {
             let answer = terminal::ask("Its port", Some("587"))?;
-            let port = answer.parse::<u16>().map_err(|_| io::Error::other(format!("{answer:?} is no port")))?;
+            let port =
+                answer.parse::<u16>().map_err(|_| io::Error::other(format!("{answer:?} is no port")))?;
             draft.set("port", port);
         }
         let mut security = arguments.security.clone();
@@ -156,7 +162,8 @@ impl Form {
     }
 
     fn client(&mut self, draft: &mut Draft, arguments: &AccountAdd) -> io::Result<()> {
-        let client = self.need(arguments.client_id.clone(), "--client-id", "Client (application) id", None)?;
+        let client =
+            self.need(arguments.client_id.clone(), "--client-id", "Client (application) id", None)?;
         draft.set_some("client_id", client);
         let own_name = arguments.grant.as_deref() == Some("client_credentials");
         let needed = draft.kind == AccountType::Google || own_name;
@@ -173,7 +180,12 @@ impl Form {
         }
         let generic = draft.kind == AccountType::OAuth2;
         let questions = [
-            ("authorization_endpoint", &arguments.authorization_endpoint, "--authorization-endpoint", "Where a person signs in (URL)"),
+            (
+                "authorization_endpoint",
+                &arguments.authorization_endpoint,
+                "--authorization-endpoint",
+                "Where a person signs in (URL)",
+            ),
             ("token_endpoint", &arguments.token_endpoint, "--token-endpoint", "Where tokens come from (URL)"),
             ("scope", &arguments.scope, "--scope", "What access is asked for (scope)"),
         ];

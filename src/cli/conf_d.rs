@@ -40,10 +40,16 @@ pub(super) fn check(config: Option<&Path>, new: &[NewAccount]) -> Result<Loaded,
     let mut sound = true;
     for account in new {
         if fs::symlink_metadata(&account.path).is_ok() {
-            complain(&format!("{} is there already and stays as it is; move it away first", account.path.display()));
+            complain(&format!(
+                "{} is there already and stays as it is; move it away first",
+                account.path.display()
+            ));
             sound = false;
         } else if before.config.accounts.iter().any(|known| known.id.as_str() == account.id) {
-            complain(&format!("the account `{}` is configured already; take it out, or rename it, first", account.id));
+            complain(&format!(
+                "the account `{}` is configured already; take it out, or rename it, first",
+                account.id
+            ));
             sound = false;
         }
     }

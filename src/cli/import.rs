@@ -134,8 +134,12 @@ fn notes(head: &str, notes: &[LeftOut], margin: &str) {
 
 /// What is left to do, in the order in which to do it.
 fn next(imported: &Imported) {
-    let inactive: Vec<_> =
-        imported.accounts.iter().filter(|found| !found.draft.is_complete()).map(|found| found.draft.id.as_str()).collect();
+    let inactive: Vec<_> = imported
+        .accounts
+        .iter()
+        .filter(|found| !found.draft.is_complete())
+        .map(|found| found.draft.id.as_str())
+        .collect();
     // Whoever has a refresh token has signed in already.
     let signs_in = |found: &&Found| {
         let draft = &found.draft;

@@ -146,9 +146,8 @@ impl Draft {
     /// Says that `key` is not known, and stands something in for it where the configuration wants it at all costs.
     pub fn lacks(&mut self, key: &'static str, way_out: impl Into<String>) {
         let stand_in = match key {
-            "password" | "client_secret" => Some(Secret::Given(SecretString::from("FILL-IN")).into()),
             "authorization_endpoint" | "token_endpoint" => Some("https://fill-in.invalid/".into()),
-            "username" | "client_id" | "scope" => Some("FILL-IN".into()),
+            "username" | "password" | "client_id" | "client_secret" | "scope" => Some("FILL-IN".into()),
             "address" | "tenant" => Some("fill-in.invalid".into()),
             _ => None::<Value>,
         };

@@ -56,7 +56,7 @@ pub fn write(draft: &Draft, origin: &str, shown: Shown) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(16 * 1024));
     let _ = writeln!(out, "# {}\n[account.{}]", one_line(origin), draft.id);
     if !draft.is_complete() {
-        out.push_str("# Inactive until this is here, and this line is gone:\n");
+        out.push_str("# Inactive until these are filled in and `active` is taken out:\n");
         for gap in &draft.gaps {
             let _ = writeln!(out, "#   {}: {}", gap.key, one_line(&gap.way_out));
         }

@@ -8,7 +8,7 @@ use super::{
     text,
 };
 use crate::{account::AccountType, draft::Draft};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An SMTP server of the configuration.
 struct Server {
@@ -18,8 +18,14 @@ struct Server {
 }
 
 /// What the proxy keeps for itself, encrypted with the password that the mail client logs in with.
-const CACHED: [&str; 6] =
-    ["access_token", "access_token_expiry", "refresh_token", "token_salt", "token_iterations", "last_activity"];
+const CACHED: [&str; 6] = [
+    "access_token",
+    "access_token_expiry",
+    "refresh_token",
+    "token_salt",
+    "token_iterations",
+    "last_activity",
+];
 
 /// Reads the proxy's configuration.
 ///
@@ -35,7 +41,8 @@ pub fn import(paths: &[PathBuf], files: &dyn Files) -> Result<Imported, ImportEr
         for section in sections.iter().filter(|section| !section.name.contains('@')) {
             outside(section, &mut servers, &mut imported.left_out);
         }
-        let catch_all: Vec<&Section> = sections.iter().filter(|section| section.name.starts_with('@')).collect();
+        let catch_all: Vec<&Section> =
+            sections.iter().filter(|section| section.name.starts_with('@')).collect();
         for section in sections.iter().filter(|section| section.name.contains('@')) {
             let domain = section.name.rsplit('@').next().unwrap_or_default();
             let fallback = |all: &&&Section| {
@@ -44,12 +51,13 @@ pub fn import(paths: &[PathBuf], files: &dyn Files) -> Result<Imported, ImportEr
             let mut fallbacks: Vec<&Section> = catch_all.iter().filter(fallback).copied().collect();
             fallbacks.sort_by_key(|section| std::cmp::Reverse(section.name.len()));
             if section.name == "@" {
-                let why = "its settings fill in those of the other accounts; by itself it names nobody who logs in";
+                let why =
+                    "its settings fill in those of the other accounts; by itself it names nobody who logs in";
                 imported.left_out.push(LeftOut::new(section.place.clone(), "[@]", why));
                 continue;
             }
             let sources = std::iter::once(section).chain(fallbacks).collect();
-            imported.accounts.push(Account { section, sources }.found(&servers, files));
+            imported.accounts.push(Account { section, sources }.found(&servers));
         }
     }
     Ok(imported)
@@ -134,7 +142,7 @@ impl Account<'_> {
         self.option(name).map(|option| option.value.as_str())
     }
 
-    fn found(&self, servers: &[Server], files: &dyn Files) -> Found {
+    fn found(&self, servers: &[Server]) -> Found {
         let token = self.value("token_url").unwrap_or_default();
         let permission = self.value("permission_url").unwrap_or_default();
         let flow = self.value("oauth2_flow").unwrap_or("authorization_code").to_ascii_lowercase();
@@ -148,7 +156,7 @@ impl Account<'_> {
         provider.describe(&mut found.draft);
         self.server(&mut found.draft, &provider, servers);
         if flow == "service_account" {
-            self.service_account(&mut found, files);
+            self.service_account(&mut found);
         } else {
             self.client(&mut found);
         }
@@ -218,21 +226,27 @@ impl Account<'_> {
             }
             (None, None) => {}
         }
-        if let (Some(certificate), Some(key)) = (self.value("jwt_certificate_path"), self.value("jwt_key_path"))
+        if let (Some(certificate), Some(key)) =
+            (self.value("jwt_certificate_path"), self.value("jwt_key_path"))
             && found.draft.get("client_secret").is_none()
         {
-            found.draft.set("client_certificate", certificate);
-            found.draft.set("client_key", key);
+            found.draft.set("client_certificate", self.beside(certificate));
+            found.draft.set("client_key", self.beside(key));
         }
     }
 
+    /// A path that starts from where the configuration lies.
+    fn beside(&self, path: &str) -> String {
+        let directory = self.section.place.file.parent().unwrap_or(Path::new(""));
+        directory.join(path).display().to_string()
+    }
+
     /// Google's key of a service account: `client_id` says whether `client_secret` is its file or its text.
-    fn service_account(&self, found: &mut Found, files: &dyn Files) {
+    fn service_account(&self, found: &mut Found) {
         let secret = self.option("client_secret");
         match (self.value("client_id").unwrap_or_default(), secret) {
             ("file", Some(path)) => {
-                let path = names::expand_home(&path.value, files);
-                found.draft.set("service_account_file", path.display().to_string());
+                found.draft.set("service_account_file", self.beside(&path.value));
             }
             (_, secret) => {
                 if let Some(secret) = secret {
@@ -330,17 +344,28 @@ impl Account<'_> {
                     cached.push(option);
                     continue;
                 }
-                "permission_url" | "token_url" | "oauth2_scope" | "oauth2_flow" | "client_id" | "client_secret"
-                | "client_secret_encrypted" | "documentation" | "use_pkce" => continue,
+                "permission_url"
+                | "token_url"
+                | "oauth2_scope"
+                | "oauth2_flow"
+                | "client_id"
+                | "client_secret"
+                | "client_secret_encrypted"
+                | "documentation"
+                | "use_pkce" => continue,
                 "redirect_uri" if grant.is_some() => continue,
                 "redirect_uri" => {
                     "register waxseal's redirect URI at the provider: `waxseal check` prints it"
                 }
                 "redirect_listen_address" => "set `[admin] address` in waxseal.toml",
-                "jwt_certificate_path" | "jwt_key_path" if found.draft.get("client_certificate").is_some() => {
+                "jwt_certificate_path" | "jwt_key_path"
+                    if found.draft.get("client_certificate").is_some() =>
+                {
                     continue;
                 }
-                "jwt_certificate_path" | "jwt_key_path" => "the account has a client secret, which goes first",
+                "jwt_certificate_path" | "jwt_key_path" => {
+                    "the account has a client secret, which goes first"
+                }
                 "local_address" => "set `address` of a `[[listener]]`",
                 _ => "unknown to the importer",
             };

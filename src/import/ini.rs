@@ -52,13 +52,17 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Section>, (usize, &'s
             option.value.push_str(trimmed);
             continue;
         }
-        if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(name, _)| name) {
+        if let Some(name) =
+            trimmed.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(name, _)| name)
+        {
             let place = Place::new(path, number);
             sections.push(Section { name: name.to_owned(), place, options: Vec::new() });
             indent = None;
             continue;
         }
-        let Some(section) = sections.last_mut() else { return Err((number, "it stands before any [section]")) };
+        let Some(section) = sections.last_mut() else {
+            return Err((number, "it stands before any [section]"));
+        };
         let Some((name, value)) = trimmed.split_once(['=', ':']) else {
             return Err((number, "it is neither a [section] nor `name = value`"));
         };

@@ -29,7 +29,7 @@ pub trait Files {
 }
 
 /// A line of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The file.
     pub file: PathBuf,
@@ -97,7 +97,11 @@ impl Found {
     pub fn refuse_default(&mut self) {
         if self.draft.flag("default") {
             self.draft.unset("default");
-            self.leave(self.place.clone(), "default", "it serves senders that no other account does: left to another one");
+            self.leave(
+                self.place.clone(),
+                "default",
+                "it serves senders that no other account does: left to another one",
+            );
             names::must_serve(&mut self.draft);
         }
     }
@@ -168,6 +172,9 @@ impl Tool {
             Self::Ssmtp => ssmtp::import(paths, files),
         }?;
         names::tell_apart(&mut imported.accounts);
+        let in_order = |notes: &mut Vec<LeftOut>| notes.sort_by(|a, b| a.place.cmp(&b.place));
+        imported.accounts.iter_mut().for_each(|found| in_order(&mut found.left_out));
+        in_order(&mut imported.left_out);
         Ok(imported)
     }
 }

@@ -80,7 +80,10 @@ pub(super) fn serve(draft: &mut Draft, serves: Serves) {
 /// Says that a draft serves nobody, where it does not.
 pub(super) fn must_serve(draft: &mut Draft) {
     if !draft.flag("default") && draft.texts("senders").is_empty() && draft.texts("domains").is_empty() {
-        draft.lacks("domain", "the sender domains that this account serves, or `senders`, or `default = true`");
+        draft.lacks(
+            "domain",
+            "the sender domains that this account serves, or `senders`, or `default = true`",
+        );
     }
 }
 
@@ -103,13 +106,21 @@ pub(super) fn trust(draft: &mut Draft, file: &str, files: &dyn Files) -> Result<
         return Ok(());
     }
     let path = Path::new(file);
+    if !path.is_absolute() {
+        return Err(
+            "it is no absolute path; the authorities of this host are trusted instead, or set `ca_file`"
+                .to_owned(),
+        );
+    }
     match files.read(path) {
         Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => {
             draft.set("ca_file", file);
             Ok(())
         }
-        Ok(_) => Err("it holds no certificate; the authorities of this host are trusted instead, or set `ca_file`"
-            .to_owned()),
+        Ok(_) => {
+            Err("it holds no certificate; the authorities of this host are trusted instead, or set `ca_file`"
+                .to_owned())
+        }
         Err(why) => Err(format!(
             "it cannot be read ({why}); the authorities of this host are trusted instead, or set `ca_file`"
         )),

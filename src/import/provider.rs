@@ -42,8 +42,7 @@ impl Provider {
             Some("login.live.com") => Some("consumers".to_owned()),
             _ => url.path_segments().and_then(|mut parts| parts.next()).map(str::to_owned),
         };
-        let sound =
-            |tenant: &String| tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        let sound = |tenant: &String| tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
         let tenant = tenant.filter(|name| !name.is_empty() && name != "common").filter(sound);
         Self { kind: AccountType::Microsoft, tenant, cloud }
     }
@@ -184,10 +183,7 @@ mod tests {
         for (endpoint, wanted) in [
             ("https://accounts.google.com/o/oauth2/auth", google.clone()),
             ("https://oauth2.googleapis.com/token", google),
-            (
-                "https://login.microsoftonline.com/common/oauth2/v2.0/token",
-                microsoft(None, Cloud::Global),
-            ),
+            ("https://login.microsoftonline.com/common/oauth2/v2.0/token", microsoft(None, Cloud::Global)),
             (
                 "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token",
                 microsoft(Some("contoso.example"), Cloud::Global),

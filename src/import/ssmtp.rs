@@ -41,7 +41,10 @@ pub fn import(paths: &[PathBuf], files: &dyn Files) -> Result<Imported, ImportEr
         let path = if files.is_directory(path) { path.join("ssmtp.conf") } else { path.clone() };
         let mut settings = read(&path, &text(&path, files)?);
         let Some((host, line)) = settings.host.clone() else {
-            return Err(ImportError::new(Place::new(&path, 0), "there is no `mailhub` in it: nothing to relay to"));
+            return Err(ImportError::new(
+                Place::new(&path, 0),
+                "there is no `mailhub` in it: nothing to relay to",
+            ));
         };
         let mut accounts = vec![account(&settings, &host, settings.port, Place::new(&path, line), files)];
         let beside = path.with_file_name("revaliases");
@@ -98,7 +101,13 @@ fn setting(settings: &mut Settings, name: &str, value: &str, place: Place) {
             settings.host = Some((host.to_owned(), place.line));
             match port.map(names::port) {
                 Some(Some(port)) => settings.port = port,
-                Some(None) => return settings.left_out.push(LeftOut::new(place, name, "its port is no port; 25 is used")),
+                Some(None) => {
+                    return settings.left_out.push(LeftOut::new(
+                        place,
+                        name,
+                        "its port is no port; 25 is used",
+                    ));
+                }
                 None => {}
             }
             return;
@@ -186,7 +195,9 @@ fn account(settings: &Settings, host: &str, port: u16, place: Place, files: &dyn
                 Some(password) => {
                     found.draft.set("password", crate::draft::Secret::Given(password.clone()));
                 }
-                None => found.draft.lacks("password", "the password of this login; sSMTP had none (AuthPass)"),
+                None => {
+                    found.draft.lacks("password", "the password of this login; sSMTP had none (AuthPass)")
+                }
             }
             found.draft.set_some("mechanism", settings.mechanism);
             if never_clear(&mut security, host) {
@@ -235,7 +246,11 @@ fn revaliases(
             continue;
         }
         let Some(serves) = names::serves(outgoing) else {
-            left_out.push(LeftOut::new(place, local, "its outgoing address is none: no account is made of it"));
+            left_out.push(LeftOut::new(
+                place,
+                local,
+                "its outgoing address is none: no account is made of it",
+            ));
             continue;
         };
         match accounts.iter_mut().find(|(known, at, _)| known == host && *at == port) {

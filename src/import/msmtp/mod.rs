@@ -79,7 +79,11 @@ fn found(account: Account, is_default: bool, senders: &mut BTreeSet<String>, fil
                 found.leave(command.place.clone(), "tls", NOT_CLEAR);
             }
             user(&mut found, commands);
-            if token { with_token(&mut found, commands, &provider, &auth) } else { password(&mut found, commands, &auth, files) }
+            if token {
+                with_token(&mut found, commands, &provider, &auth)
+            } else {
+                password(&mut found, commands, &auth, files)
+            }
         }
     }
     let preset = provider.preset();
@@ -95,7 +99,9 @@ fn found(account: Account, is_default: bool, senders: &mut BTreeSet<String>, fil
     if security != Security::Clear && !commands.is_on("tls_certcheck", true) {
         found.draft.set("certificate_validation", false);
     }
-    if let Some(command) = commands.get("protocol").filter(|command| !command.argument.eq_ignore_ascii_case("smtp")) {
+    if let Some(command) =
+        commands.get("protocol").filter(|command| !command.argument.eq_ignore_ascii_case("smtp"))
+    {
         found.leave(command.place.clone(), "protocol", "waxseal hands mail on by SMTP alone, not by LMTP");
         found.draft.lacks("address", "a server that speaks SMTP");
     }
@@ -119,7 +125,11 @@ fn serves(found: &mut Found, commands: &Commands, senders: &mut BTreeSet<String>
     let automatic = commands.is_on("auto_from", false);
     let (name, pattern) = match (automatic, commands.text("maildomain"), commands.text("from")) {
         (true, Some(domain), _) => ("maildomain", Some(format!("@{domain}"))),
-        (_, _, Some(from)) => ("from", Some(from.to_owned())),
+        // %U is whoever calls.
+        (_, _, Some(from)) => (
+            "from",
+            Some(from.strip_prefix("%U").filter(|rest| rest.starts_with('@')).unwrap_or(from).to_owned()),
+        ),
         _ => ("from", None),
     };
     if let (Some(pattern), Some(command)) = (pattern, commands.get(name)) {
@@ -130,12 +140,14 @@ fn serves(found: &mut Found, commands: &Commands, senders: &mut BTreeSet<String>
             }
             Some(serves) => names::serve(&mut found.draft, serves),
             None => {
-                let why = "it is neither an address nor *@DOMAIN: name the `domains` or `senders` of this account";
+                let why =
+                    "it is neither an address nor *@DOMAIN: name the `domains` or `senders` of this account";
                 found.leave(command.place.clone(), name, why);
             }
         }
     }
-    if let Some(command) = commands.get("set_from_header").filter(|command| command.argument.as_str() == "on") {
+    if let Some(command) = commands.get("set_from_header").filter(|command| command.argument.as_str() == "on")
+    {
         let why = "From stays as the program wrote it; `sender = \"rewrite\"` puts the username there";
         found.leave(command.place.clone(), "set_from_header", why);
     }
@@ -168,7 +180,9 @@ fn password(found: &mut Found, commands: &Commands, auth: &str, files: &dyn File
             None => {
                 let why = "the importer runs no commands: have it write into a file, and set `password = { file = … }`";
                 found.leave(command.place.clone(), "passwordeval", why);
-                found.draft.lacks("password", "what the command of passwordeval prints, or a file that has it");
+                found
+                    .draft
+                    .lacks("password", "what the command of passwordeval prints, or a file that has it");
             }
         }
     } else {

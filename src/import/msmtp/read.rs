@@ -76,7 +76,10 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(Vec<Account>, Vec<LeftOut
                 within = Some(true);
             }
             _ if within.is_none() => {
-                return Err(ImportError::new(place, "the first command of an msmtprc is `account` or `defaults`"));
+                return Err(ImportError::new(
+                    place,
+                    "the first command of an msmtprc is `account` or `defaults`",
+                ));
             }
             _ => {
                 let own = accounts.last_mut().filter(|_| within == Some(true));
@@ -110,8 +113,11 @@ fn begin(
         return Err(ImportError::new(place, format!("the account `{name}` is defined twice")));
     }
     let mut commands = defaults.clone();
-    let parents: Vec<String> =
-        parents.split(',').map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty()).collect();
+    let parents: Vec<String> = parents
+        .split(',')
+        .map(|parent| parent.trim().to_owned())
+        .filter(|parent| !parent.is_empty())
+        .collect();
     for parent in &parents {
         let Some(parent) = accounts.iter().find(|account| account.name == *parent) else {
             let problem = format!("`{name}` inherits from `{parent}`, which is not defined before it");
@@ -145,16 +151,21 @@ fn command(name: &str, argument: &str, place: Place, commands: &mut Commands, le
 /// Why a command does not come along, whatever its argument.
 fn why_not(name: &str) -> Option<&'static str> {
     Some(match name {
-        "host" | "port" | "protocol" | "tls" | "tls_starttls" | "tls_trust_file" | "tls_certcheck" | "auth" | "user"
-        | "password" | "passwordeval" | "from" | "auto_from" | "maildomain" | "set_from_header" => return None,
+        "host" | "port" | "protocol" | "tls" | "tls_starttls" | "tls_trust_file" | "tls_certcheck"
+        | "auth" | "user" | "password" | "passwordeval" | "from" | "auto_from" | "maildomain"
+        | "set_from_header" => return None,
         "eval" => "the importer runs no commands: write what it prints into the account",
         "domain" => "set `hostname` in waxseal.toml: it is what waxseal says in EHLO",
         "aliases" => "`waxseal sendmail` reads /etc/aliases, or the file of its option -oA",
         "logfile" | "logfile_time_format" | "syslog" => {
             "waxseal logs to the journal, and `waxseal trace` knows what became of each message"
         }
-        "timeout" | "connect_timeout" => "waxseal has its own timeouts, and tries again as `[queue] retry` says",
-        "proxy_host" | "proxy_port" => "waxseal reaches mail servers directly; HTTPS_PROXY is for token requests",
+        "timeout" | "connect_timeout" => {
+            "waxseal has its own timeouts, and tries again as `[queue] retry` says"
+        }
+        "proxy_host" | "proxy_port" => {
+            "waxseal reaches mail servers directly; HTTPS_PROXY is for token requests"
+        }
         "source_ip" | "socket" => "waxseal connects from whichever address the system chooses",
         "tls_fingerprint" => "waxseal trusts no fingerprint: put the server's certificate into `ca_file`",
         "tls_crl_file" => "waxseal reads no revocation lists",
@@ -165,8 +176,13 @@ fn why_not(name: &str) -> Option<&'static str> {
         "dsn_notify" | "dsn_return" => "the program that sends asks for notifications: `sendmail -N`, `-R`",
         "allow_from_override" => "senders are checked by `allowed_senders` of an `[application]`",
         "ntlmdomain" => "waxseal has no NTLM",
-        "keepbcc" | "remove_bcc_headers" | "undisclosed_recipients" | "set_date_header" | "set_msgid_header"
-        | "add_missing_from_header" | "add_missing_date_header" => {
+        "keepbcc"
+        | "remove_bcc_headers"
+        | "undisclosed_recipients"
+        | "set_date_header"
+        | "set_msgid_header"
+        | "add_missing_from_header"
+        | "add_missing_date_header" => {
             "headers stay as they come, with Date and Message-ID where they are missing; `sendmail -t` takes Bcc out"
         }
         _ => "unknown to the importer",

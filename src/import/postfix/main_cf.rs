@@ -2,7 +2,7 @@
 
 use crate::import::{ImportError, Place};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 
 /// What an expanded value may grow to.
 const LARGEST: usize = 64 * 1024;
+/// How many references a value may have, those in what it refers to included.
+const MOST: usize = 10_000;
 /// How deep values may refer to others.
 const DEEPEST: usize = 32;
 
@@ -19,6 +21,8 @@ pub(super) struct MainCf {
     parameters: BTreeMap<String, (Zeroizing<String>, usize)>,
     /// Those that another one refers to.
     referred: RefCell<BTreeSet<String>>,
+    /// Look-ups for the value that is asked for.
+    steps: Cell<usize>,
 }
 
 impl MainCf {
@@ -27,15 +31,21 @@ impl MainCf {
         let mut parameters = BTreeMap::new();
         for (line, text) in logical_lines(text) {
             let Some((name, value)) = text.split_once('=') else {
-                return Err(ImportError::new(Place::new(path, line), "it is no `name = value`, as main.cf has them"));
+                return Err(ImportError::new(
+                    Place::new(path, line),
+                    "it is no `name = value`, as main.cf has them",
+                ));
             };
             let name = name.trim();
             if name.is_empty() || name.contains(char::is_whitespace) {
-                return Err(ImportError::new(Place::new(path, line), "there is no parameter's name before the ="));
+                return Err(ImportError::new(
+                    Place::new(path, line),
+                    "there is no parameter's name before the =",
+                ));
             }
             parameters.insert(name.to_owned(), (Zeroizing::new(value.trim().to_owned()), line));
         }
-        Ok(Self { path: path.to_owned(), parameters, referred: RefCell::default() })
+        Ok(Self { path: path.to_owned(), parameters, referred: RefCell::default(), steps: Cell::default() })
     }
 
     /// The directory that it lies in.
@@ -56,7 +66,8 @@ impl MainCf {
     /// The names of all parameters in the order of their lines, those that others refer to left out.
     pub(super) fn names(&self) -> Vec<&str> {
         let referred = self.referred.borrow();
-        let mut names: Vec<_> = self.parameters.iter().map(|(name, (_, line))| (*line, name.as_str())).collect();
+        let mut names: Vec<_> =
+            self.parameters.iter().map(|(name, (_, line))| (*line, name.as_str())).collect();
         names.retain(|(_, name)| !referred.contains(*name));
         names.sort_unstable();
         names.into_iter().map(|(_, name)| name).collect()
@@ -64,6 +75,7 @@ impl MainCf {
 
     /// The value of a parameter with everything in it expanded, or what Postfix presumes.
     pub(super) fn value(&self, name: &str) -> Result<Zeroizing<String>, ImportError> {
+        self.steps.set(0);
         self.look_up(name, 0)
     }
 
@@ -75,6 +87,10 @@ impl MainCf {
     fn look_up(&self, name: &str, depth: usize) -> Result<Zeroizing<String>, ImportError> {
         if depth > DEEPEST {
             return Err(ImportError::new(self.place(name), format!("`{name}` refers to itself")));
+        }
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get() > MOST {
+            return Err(ImportError::new(self.place(name), format!("`{name}` grows without end")));
         }
         match self.parameters.get(name) {
             Some((raw, _)) => self.expand(raw, name, depth),
@@ -121,7 +137,10 @@ impl MainCf {
         let end = inner.find(|c: char| !is_name(c)).unwrap_or(inner.len());
         let (name, rest) = inner.split_at(end);
         if name.is_empty() {
-            return Err(ImportError::new(self.place(of), format!("`{of}` compares values, which the importer cannot")));
+            return Err(ImportError::new(
+                self.place(of),
+                format!("`{of}` compares values, which the importer cannot"),
+            ));
         }
         self.referred.borrow_mut().insert(name.to_owned());
         let value = self.look_up(name, depth + 1)?;
@@ -231,7 +250,10 @@ mod tests {
             ("a = $myorigin\nmyhostname = h.example", "h.example"),
             ("a = $a", "/p/main.cf:1: `a` refers to itself"),
             ("a = ${b", "/p/main.cf:1: a bracket of `a` does not close"),
-            ("a = ${{$b} == {x} ? {y} : {z}}", "/p/main.cf:1: `a` compares values, which the importer cannot"),
+            (
+                "a = ${{$b} == {x} ? {y} : {z}}",
+                "/p/main.cf:1: `a` compares values, which the importer cannot",
+            ),
         ] {
             assert_eq!(value(text, "a"), wanted, "{text}");
         }
@@ -241,6 +263,7 @@ mod tests {
     fn a_value_that_doubles_and_doubles_ends() {
         let text: String = (0..30).map(|n| format!("a{n} = $a{}$a{}\n", n + 1, n + 1)).collect();
         assert!(value(&format!("{text}a30 = xxxxxxxxxxxxxxxx\n"), "a0").contains("grows without end"));
+        assert!(value(&format!("{text}a30 =\n"), "a0").contains("grows without end"));
     }
 
     #[test]

@@ -76,7 +76,11 @@ fn one(cf: &MainCf, plugin: &Path, files: &dyn Files, imported: &mut Imported) -
     };
     if !logs_in && cf.has("smtp_sasl_password_maps") {
         let name = "smtp_sasl_password_maps";
-        left_out.push(LeftOut::new(cf.place(name), name, "smtp_sasl_auth_enable is not yes: Postfix does not log in"));
+        left_out.push(LeftOut::new(
+            cf.place(name),
+            name,
+            "smtp_sasl_auth_enable is not yes: Postfix does not log in",
+        ));
     }
     let port = names::port(&cf.value("smtp_tcp_port")?).unwrap_or(25);
     let relays = Table::load("sender_dependent_relayhost_maps", cf, files, &mut left_out)?;
@@ -97,7 +101,8 @@ fn one(cf: &MainCf, plugin: &Path, files: &dyn Files, imported: &mut Imported) -
             left_out.push(LeftOut::new(at.clone(), sender, why));
             continue;
         };
-        let Some((destination, place)) = by_sender(sender, at, &relays, &transports, &general, port, &mut left_out)
+        let Some((destination, place)) =
+            by_sender(sender, at, &relays, &transports, &general, port, &mut left_out)
         else {
             continue;
         };
@@ -118,11 +123,10 @@ fn one(cf: &MainCf, plugin: &Path, files: &dyn Files, imported: &mut Imported) -
     origin(cf, files, &mut found)?;
     unused(&house.passwords, &mut left_out);
     for name in cf.names() {
-        if let Some(why) = settings::why_not(name, &cf.value(name)?) {
+        if let Some(why) = settings::why_not(name, &cf.value(name).unwrap_or_default()) {
             left_out.push(LeftOut::new(cf.place(name), name, why));
         }
     }
-    left_out.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
     imported.accounts.extend(found);
     imported.left_out.extend(left_out);
     Ok(())
@@ -148,7 +152,8 @@ fn general(
         }
     };
     if text.is_empty() {
-        let why = "there is none: Postfix looks up each recipient's MX, and waxseal hands all mail to a provider";
+        let why =
+            "there is none: Postfix looks up each recipient's MX, and waxseal hands all mail to a provider";
         left_out.push(LeftOut::new(cf.place(name), name, why));
         return Ok(None);
     }
@@ -172,7 +177,9 @@ fn nexthop(transport: &str) -> Result<Option<&str>, &'static str> {
     let (name, nexthop) = transport.split_once(':').unwrap_or((transport, ""));
     match name {
         "" | "smtp" | "relay" => Ok(Some(nexthop).filter(|nexthop| !nexthop.is_empty())),
-        _ => Err("this transport is set up in master.cf, which is not read: add its account with `waxseal account add`"),
+        _ => Err(
+            "this transport is set up in master.cf, which is not read: add its account with `waxseal account add`",
+        ),
     }
 }
 
@@ -269,11 +276,12 @@ impl House<'_> {
             .filter(|(_, password)| self.tokens && password.starts_with('/'))
             .map(|(_, path)| Tokens::read(Path::new(path), &self.root, self.plugin, self.files));
         let basic = Provider { kind: AccountType::Basic, tenant: None, cloud: Cloud::Global };
-        let provider = tokens.as_ref().map_or(basic, Tokens::provider);
+        let provider = tokens.as_ref().map_or(basic, |tokens| tokens.provider(&destination.host));
         let id = names::id(sender.unwrap_or(&destination.host));
         let mut found = Found::new(Draft::new(id, provider.kind), place);
         let mut security = self.security;
-        if login.is_some() && destination.port != 465 && never_clear(&mut security, &destination.host) {
+        let may_log_in = login.is_some() || self.passwords.has_unread;
+        if may_log_in && destination.port != 465 && never_clear(&mut security, &destination.host) {
             let name = "smtp_tls_security_level";
             found.leave(self.cf.place(name), name, NOT_CLEAR);
         }
@@ -298,6 +306,11 @@ impl House<'_> {
                     found.draft.set("password", names::given(password));
                 }
                 found.draft.set_some("mechanism", self.mechanism);
+            }
+            // Perhaps it is in the table that could not be read.
+            (None, _) if self.passwords.has_unread => {
+                found.draft.lacks("username", "who logs in, or `use_authentication = false`");
+                found.draft.lacks("password", "the password of this login");
             }
             (None, _) => found.draft.set("use_authentication", false),
         }

@@ -73,7 +73,10 @@ pub(super) fn security(cf: &MainCf, left_out: &mut Vec<LeftOut>) -> Result<Secur
 }
 
 /// The mechanism of a basic account, where the parameters leave one alone.
-pub(super) fn mechanism(cf: &MainCf, left_out: &mut Vec<LeftOut>) -> Result<Option<&'static str>, ImportError> {
+pub(super) fn mechanism(
+    cf: &MainCf,
+    left_out: &mut Vec<LeftOut>,
+) -> Result<Option<&'static str>, ImportError> {
     const OURS: [&str; 3] = ["plain", "login", "cram-md5"];
     let words = cf.value("smtp_sasl_mechanism_filter")?.to_ascii_lowercase();
     let words: Vec<&str> = words.split([',', ' ', '\t']).filter(|word| !word.is_empty()).collect();
@@ -103,9 +106,8 @@ mod tests {
 
     #[test]
     fn destinations() {
-        let parsed = |text: &str| {
-            Destination::parse(text, 25).map(|found| (found.host, found.port, found.by_mx))
-        };
+        let parsed =
+            |text: &str| Destination::parse(text, 25).map(|found| (found.host, found.port, found.by_mx));
         let wanted = |host: &str, port, by_mx| Some((host.to_owned(), port, by_mx));
         assert_eq!(parsed("[mail.isp.example]"), wanted("mail.isp.example", 25, false));
         assert_eq!(parsed("[mail.isp.example]:submission"), wanted("mail.isp.example", 587, false));
@@ -142,7 +144,8 @@ mod tests {
         assert_eq!(of("smtp_sasl_mechanism_filter = login"), Some("login"));
         assert_eq!(of("smtp_sasl_mechanism_filter = !gssapi, !login, static:all"), None);
         assert_eq!(of("smtp_sasl_security_options = noanonymous, noplaintext"), Some("cram-md5"));
-        let relaxed = "smtp_sasl_security_options = noplaintext\nsmtp_sasl_tls_security_options = noanonymous";
+        let relaxed =
+            "smtp_sasl_security_options = noplaintext\nsmtp_sasl_tls_security_options = noanonymous";
         assert_eq!(of(relaxed), None);
     }
 }

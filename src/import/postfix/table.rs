@@ -27,6 +27,8 @@ pub(super) struct Table {
     pub(super) entries: Vec<Entry>,
     /// What a `static:` table answers to everything that the ones before it do not know.
     fallback: Option<Entry>,
+    /// Whether one of them could not be read.
+    pub(super) has_unread: bool,
 }
 
 impl Table {
@@ -52,8 +54,12 @@ impl Table {
                     match files.read(&path) {
                         Ok(text) => table.read(&path, &text),
                         Err(why) => {
-                            let why = format!("{kind}:{}: the text that the table is made of cannot be read: {why}", path.display());
+                            let why = format!(
+                                "{kind}:{}: the text that the table is made of cannot be read: {why}",
+                                path.display()
+                            );
                             left_out.push(LeftOut::new(place, parameter, why));
+                            table.has_unread = true;
                         }
                     }
                 }
@@ -64,8 +70,12 @@ impl Table {
                 "static" => {}
                 "inline" => table.inline(name, &place),
                 _ => {
-                    let why = format!("a {} table is not read: write its accounts as text, or with `waxseal account add`", word(&kind));
+                    let why = format!(
+                        "{} tables are not read: write this one as text, or add its accounts with `waxseal account add`",
+                        word(&kind)
+                    );
                     left_out.push(LeftOut::new(place, parameter, why));
+                    table.has_unread = true;
                 }
             }
         }
@@ -108,7 +118,8 @@ fn entry(key: &str, value: &str, place: Place) -> Entry {
 
 /// The type of a table, where it is a word; anything else may be a slip with a secret in it.
 fn word(kind: &str) -> &str {
-    let sound = !kind.is_empty() && kind.len() <= 16 && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let sound =
+        !kind.is_empty() && kind.len() <= 16 && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
     if sound { kind } else { "foreign" }
 }
 

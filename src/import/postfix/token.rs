@@ -81,9 +81,13 @@ impl Tokens {
         self.sources().find(|json| json.values.contains_key(name)).is_some_and(|json| json.is_on(name))
     }
 
-    /// The provider that the tokens are of.
-    pub(super) fn provider(&self) -> Provider {
-        Provider::of_endpoint(self.text("token_endpoint").unwrap_or(GOOGLE))
+    /// The provider that the tokens are of: by the endpoint that is set, else by the server, else the plugin's own.
+    pub(super) fn provider(&self, server: &str) -> Provider {
+        match (self.text("token_endpoint"), Provider::of_server(server)) {
+            (Some(endpoint), _) => Provider::of_endpoint(endpoint),
+            (None, known) if known.kind != AccountType::OAuth2 => known,
+            _ => Provider::of_endpoint(GOOGLE),
+        }
     }
 
     /// Fills in client and tokens.
@@ -91,7 +95,9 @@ impl Tokens {
         provider.describe(&mut found.draft);
         match self.text("client_id") {
             Some(id) => found.draft.set("client_id", id),
-            None => found.draft.lacks("client_id", "the client (application) id that the tokens were made with"),
+            None => {
+                found.draft.lacks("client_id", "the client (application) id that the tokens were made with")
+            }
         }
         let own_name = self.is_on("use_client_credentials");
         match self.text("client_secret") {
@@ -165,13 +171,23 @@ impl Tokens {
             for name in json.values.keys() {
                 let why = match name.as_str() {
                     "proxy" => "set HTTPS_PROXY in waxseal's environment: it is for token requests",
-                    "ca_bundle_file" | "ca_certs_dir" => "token endpoints are trusted by the authorities of this host",
+                    "ca_bundle_file" | "ca_certs_dir" => {
+                        "token endpoints are trusted by the authorities of this host"
+                    }
                     "refresh_window" => "waxseal refreshes in the background, well before a token ends",
                     "always_log_to_syslog" | "log_to_syslog_on_failure" | "log_full_trace_on_failure" => {
                         "waxseal logs to the journal, and never a token"
                     }
-                    "access_token" | "expiry" | "refresh_token" | "client_id" | "client_secret" | "token_endpoint"
-                    | "manage_token_externally" | "use_client_credentials" | "scope" | "user" => continue,
+                    "access_token"
+                    | "expiry"
+                    | "refresh_token"
+                    | "client_id"
+                    | "client_secret"
+                    | "token_endpoint"
+                    | "manage_token_externally"
+                    | "use_client_credentials"
+                    | "scope"
+                    | "user" => continue,
                     _ => "unknown to the importer",
                 };
                 found.leave(json.place(name), name.as_str(), why);
