@@ -1,5 +1,6 @@
 //! Postfix as a client: relayhost and the maps by sender, passwords, and tokens where sasl-xoauth2 has them.
 
+mod account;
 mod main_cf;
 mod relay;
 mod settings;
@@ -9,18 +10,13 @@ mod token;
 use super::{
     Files, Found, ImportError, Imported, LeftOut, Place,
     names::{self, Serves},
-    provider::{NOT_CLEAR, Provider, Security, never_clear, set_server},
     text,
 };
-use crate::{
-    account::{AccountType, presets::Cloud},
-    draft::Draft,
-};
+use account::{House, sender_keys};
 use main_cf::MainCf;
 use relay::Destination;
 use std::path::{Path, PathBuf};
 use table::{Entry, Table};
-use token::Tokens;
 
 /// Reads main.cf and what it names; a path to a `sasl-xoauth2.conf` stands for the one in /etc.
 ///
@@ -40,19 +36,6 @@ pub fn import(paths: &[PathBuf], files: &dyn Files) -> Result<Imported, ImportEr
         one(&cf, plugin, files, &mut imported)?;
     }
     Ok(imported)
-}
-
-/// What is the same for all accounts of a main.cf.
-struct House<'a> {
-    cf: &'a MainCf,
-    files: &'a dyn Files,
-    passwords: Table,
-    by_sender: bool,
-    security: Security,
-    mechanism: Option<&'static str>,
-    tokens: bool,
-    plugin: &'a Path,
-    root: PathBuf,
 }
 
 /// An account that is made already: what it logs in to and with, to find it again.
@@ -243,83 +226,6 @@ fn destination(
         left_out.push(LeftOut::new(entry.place.clone(), sender, why));
     }
     found
-}
-
-/// A sender as Postfix looks it up: the address, then its domain.
-fn sender_keys(sender: &str) -> Vec<String> {
-    let domain = sender.rsplit_once('@').map(|(_, domain)| format!("@{domain}"));
-    std::iter::once(sender.to_owned()).chain(domain).collect()
-}
-
-impl House<'_> {
-    /// The login for a destination, or for a sender where logins go by sender.
-    fn credentials(&self, sender: Option<&str>, destination: &Destination) -> Option<&Entry> {
-        let mut keys = match sender.filter(|_| self.by_sender) {
-            Some(sender) => sender_keys(sender),
-            None => Vec::new(),
-        };
-        keys.push(destination.text.clone());
-        keys.push(destination.host.clone());
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        self.passwords.find(&keys).filter(|entry| !entry.value.is_empty())
-    }
-
-    fn account(
-        &self,
-        destination: &Destination,
-        credentials: Option<&Entry>,
-        place: Place,
-        sender: Option<&str>,
-    ) -> Result<Found, ImportError> {
-        let login = credentials.map(|entry| entry.value.split_once(':').unwrap_or((&entry.value, "")));
-        let tokens = login
-            .filter(|(_, password)| self.tokens && password.starts_with('/'))
-            .map(|(_, path)| Tokens::read(Path::new(path), &self.root, self.plugin, self.files));
-        let basic = Provider { kind: AccountType::Basic, tenant: None, cloud: Cloud::Global };
-        let provider = tokens.as_ref().map_or(basic, |tokens| tokens.provider(&destination.host));
-        let id = names::id(sender.unwrap_or(&destination.host));
-        let mut found = Found::new(Draft::new(id, provider.kind), place);
-        let mut security = self.security;
-        let may_log_in = login.is_some() || self.passwords.has_unread;
-        if may_log_in && destination.port != 465 && never_clear(&mut security, &destination.host) {
-            let name = "smtp_tls_security_level";
-            found.leave(self.cf.place(name), name, NOT_CLEAR);
-        }
-        if destination.port == 465 {
-            security = Security::Tls;
-        }
-        set_server(&mut found.draft, &provider.preset(), &destination.host, destination.port, security);
-        if destination.by_mx {
-            let why = "without [brackets] Postfix asks for MX records of this name; waxseal connects to the host itself";
-            found.leave(found.place.clone(), destination.text.as_str(), why);
-        }
-        match (login, tokens) {
-            (Some((user, _)), Some(tokens)) => {
-                found.draft.set("username", user);
-                tokens.fill_in(&mut found, &provider);
-            }
-            (Some((user, password)), None) => {
-                found.draft.set("username", user);
-                if password.is_empty() {
-                    found.draft.lacks("password", "the password of this login");
-                } else {
-                    found.draft.set("password", names::given(password));
-                }
-                found.draft.set_some("mechanism", self.mechanism);
-            }
-            // Perhaps it is in the table that could not be read.
-            (None, _) if self.passwords.has_unread => {
-                found.draft.lacks("username", "who logs in, or `use_authentication = false`");
-                found.draft.lacks("password", "the password of this login");
-            }
-            (None, _) => found.draft.set("use_authentication", false),
-        }
-        let authorities = self.cf.value("smtp_tls_CAfile")?;
-        if let Err(why) = names::trust(&mut found.draft, &authorities, self.files) {
-            found.leave(self.cf.place("smtp_tls_CAfile"), "smtp_tls_CAfile", why);
-        }
-        Ok(found)
-    }
 }
 
 /// The default account also serves the domain of mail without one, unless another account does.

@@ -131,12 +131,10 @@ fn specs(text: &str) -> Vec<&str> {
         match c {
             '{' => deep += 1,
             '}' => deep = deep.saturating_sub(1),
-            c if deep == 0 && (c == ',' || c.is_whitespace()) => {
-                // `inline:{…}` may have a blank behind its colon.
-                if !text[start..at].ends_with(':') {
-                    found.push(&text[start..at]);
-                    start = at + c.len_utf8();
-                }
+            // `inline:{…}` may have a blank behind its colon.
+            c if deep == 0 && (c == ',' || c.is_whitespace()) && !text[start..at].ends_with(':') => {
+                found.push(&text[start..at]);
+                start = at + c.len_utf8();
             }
             _ => {}
         }
