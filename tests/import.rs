@@ -4,14 +4,16 @@
 
 mod support;
 
+use rustix::pty::OpenptFlags;
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    io::{Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::mpsc,
 };
-use support::{Ran, run, waxseal};
+use support::{Ran, Running, run, waxseal};
 
 /// The samples: their tool, their files, what is said of them.
 const SAMPLES: [(&str, &[&str], &str); 9] = [
@@ -263,7 +265,8 @@ fn wrong_files_of_others_are_named_with_1() {
 #[test]
 fn a_table_that_cannot_be_read_is_told_and_the_account_waits_for_its_login() {
     let host = Host::new("");
-    let main = "relayhost = [h.example]:587\nsmtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = hash:/nowhere/sasl\n";
+    let main = "relayhost = [h.example]:587\nsmtp_sasl_auth_enable = yes\n\
+                smtp_sasl_password_maps = hash:/nowhere/sasl\n";
     let path = host.write("main.cf", main);
     let said = host.import("postfix", &[&path], &[]).ok();
     assert!(said.contains("main.cf:3 smtp_sasl_password_maps: hash:/nowhere/sasl"), "{said}");
@@ -322,6 +325,75 @@ fn a_secret_from_standard_input_is_written_and_never_shown() {
     assert!(host.text("g").contains("client_secret = \"canary \\\"x\\\"\"\n"), "{}", host.text("g"));
     let mode = fs::metadata(host.conf_d().join("g.toml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
+}
+
+#[test]
+fn a_terminal_is_asked_and_shows_no_secret() {
+    let host = Host::new("");
+    let keyboard = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&keyboard).unwrap();
+    rustix::pty::unlockpt(&keyboard).unwrap();
+    let name = rustix::pty::ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let mut command = waxseal();
+    command.args(["account", "add", "--config"]).arg(host.main());
+    command.stdin(terminal.try_clone().unwrap()).stdout(terminal);
+    let mut child = Running(command.spawn().unwrap());
+    // Its ends of the terminal go, so that reading ends with the child.
+    drop(command);
+    let mut keyboard = fs::File::from(keyboard);
+    let mut screen = keyboard.try_clone().unwrap();
+    let (seen, shown) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut octets = [0; 1024];
+        while let Ok(count @ 1..) = screen.read(&mut octets) {
+            if seen.send(String::from_utf8_lossy(&octets[..count]).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut all = String::new();
+    for (question, answer) in [
+        ("microsoft: ", "basic"),
+        ("serves: ", "example.com"),
+        ("server: ", "smtp.example.com"),
+        ("[587]: ", "465"),
+        ("[auto]: ", ""),
+        ("(username): ", "u"),
+        ("(not shown): ", "canary"),
+        ("[example-com]: ", ""),
+    ] {
+        while !all.ends_with(question) {
+            all.push_str(
+                &shown.recv_timeout(support::PATIENCE).unwrap_or_else(|_| panic!("{question} in {all}")),
+            );
+        }
+        keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    }
+    assert_eq!(child.wait().code(), Some(0));
+    while let Ok(more) = shown.recv_timeout(support::PATIENCE) {
+        all.push_str(&more);
+    }
+    assert!(!all.contains("canary") && all.contains("465") && all.contains("waxseal reload"), "{all}");
+    assert!(host.text("example-com").ends_with("port = 465\nusername = \"u\"\npassword = \"canary\"\n"));
+}
+
+/// Root alone can hand a directory to a group.
+#[test]
+fn where_conf_d_is_kept_for_a_group_the_group_may_read_what_is_written() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    const GROUP: u32 = 54321;
+    let host = Host::new("");
+    let permissions = |mode| fs::Permissions::from_mode(mode);
+    std::os::unix::fs::chown(host.0.path(), None, Some(GROUP)).unwrap();
+    fs::set_permissions(host.0.path(), permissions(0o750)).unwrap();
+    host.import("ssmtp", &["ssmtp/ssmtp.conf"], &[]).ok();
+    for (path, mode) in [(host.conf_d(), 0o750), (host.conf_d().join("smtp-provider-example.toml"), 0o640)] {
+        let data = fs::metadata(path).unwrap();
+        assert_eq!((data.mode() & 0o7777, data.gid()), (mode, GROUP));
+    }
 }
 
 #[test]

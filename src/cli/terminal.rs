@@ -27,9 +27,10 @@ pub(super) fn ask(question: &str, default: Option<&str>) -> io::Result<String> {
 
 /// Asks for a secret, which the terminal does not show; empty where there is none.
 pub(super) fn ask_secret(question: &str) -> io::Result<Zeroizing<String>> {
-    prompt(&format!("{question} (not shown): "))?;
     let answer = {
+        // Before the question, lest an answer that comes at once is shown.
         let _silence = Silence::begin()?;
+        prompt(&format!("{question} (not shown): "))?;
         line()
     };
     let _ = writeln!(io::stdout());

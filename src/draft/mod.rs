@@ -73,7 +73,8 @@ impl From<Secret> for Value {
     }
 }
 
-/// What an account still lacks before it can send: it is written inactive, with a stand-in that the configuration takes.
+/// What an account still lacks before it can send: it is written inactive, with a stand-in that the configuration
+/// takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     /// The key that has the stand-in, or is missing.

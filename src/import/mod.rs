@@ -1,7 +1,7 @@
 //! Accounts out of the configuration of other tools. Pure: files are read by whoever calls, through [`Files`].
 //!
-//! What an importer finds it says in full: an account's draft, and every setting that did not come along with its place,
-//! its name and the way out. Names and places are told, values never: any of them may be a secret.
+//! What an importer finds it says in full: an account's draft, and every setting that did not come along, with its
+//! place, its name and the way out. Names and places are told, values never: any of them may be a secret.
 
 pub mod emailproxy;
 mod ini;

@@ -29,7 +29,8 @@ fn ways_to_secure_and_to_log_in() {
 
 #[test]
 fn what_is_left_out_is_named() {
-    let text = "root=\nroot=me\nmailhub=127.0.0.1\nhostname=h\nTLSCert=/c\nSomething=1\nnonsense\nTLS_CA_File=/nowhere\n";
+    let text = "root=\nroot=me\nmailhub=127.0.0.1\nhostname=h\nTLSCert=/c\nSomething=1\nnonsense\n\
+                TLS_CA_File=/nowhere\n";
     let (accounts, notes) = outcome(Tool::Ssmtp, &["/s"], &[("/s", text)]);
     assert!(accounts[0].contains("security = \"none\"\n"), "{}", accounts[0]);
     assert_eq!(notes, ["/s:2 root", "/s:4 hostname", "/s:5 TLSCert", "/s:6 Something", "/s:8 TLS_CA_File"]);
@@ -37,7 +38,8 @@ fn what_is_left_out_is_named() {
 
 #[test]
 fn revaliases_make_accounts_of_their_mailhubs() {
-    let aliases = "# c\na:a@one.example:h.example\nb:b@two.example:other.example:587\nc:@two.example:other.example:587\n\
+    let aliases = "# c\na:a@one.example:h.example\nb:b@two.example:other.example:587\n\
+                   c:@two.example:other.example:587\n\
                    d:d@x.example\ne:none:third.example\n";
     let files = [("/s/ssmtp.conf", "mailhub=h.example\n"), ("/s/revaliases", aliases)];
     let (accounts, notes) = outcome(Tool::Ssmtp, &["/s"], &files);

@@ -69,7 +69,8 @@ impl House<'_> {
         }
         set_server(&mut found.draft, &provider.preset(), &destination.host, destination.port, security);
         if destination.by_mx {
-            let why = "without [brackets] Postfix asks for MX records of this name; waxseal connects to the host itself";
+            let why = "without [brackets] Postfix asks for MX records of this name; waxseal connects to the host \
+                       itself";
             found.leave(found.place.clone(), destination.text.as_str(), why);
         }
         match (login, tokens) {

@@ -65,7 +65,8 @@ fn tables_lie_beside_a_main_cf_that_was_moved() {
 fn senders_with_one_login_share_an_account_and_the_default_takes_its_own() {
     let text = format!(
         "relayhost = [h.example]\n{LOGIN}smtp_sasl_password_maps = inline:{{ [h.example]=u:p, [o.example]=v:q }}\n\
-         sender_dependent_relayhost_maps = inline:{{ a@x.example=[o.example], @y.example=[o.example], b@x.example=[h.example] }}\n\
+         sender_dependent_relayhost_maps = inline:{{ a@x.example=[o.example], @y.example=[o.example],\n \
+         b@x.example=[h.example] }}\n\
          myorigin = /etc/mailname\n"
     );
     let files = [("/main.cf", text.as_str()), ("/etc/mailname", "z.example\n")];

@@ -71,7 +71,8 @@ impl Table {
                 "inline" => table.inline(name, &place),
                 _ => {
                     let why = format!(
-                        "{} tables are not read: write this one as text, or add its accounts with `waxseal account add`",
+                        "{} tables are not read: write this one as text, or add its accounts with `waxseal account \
+                         add`",
                         word(&kind)
                     );
                     left_out.push(LeftOut::new(place, parameter, why));
