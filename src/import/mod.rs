@@ -171,6 +171,13 @@ impl Tool {
             Self::EmailProxy => emailproxy::import(paths, files),
             Self::Ssmtp => ssmtp::import(paths, files),
         }?;
+        // Of several files the first one has the default account.
+        imported
+            .accounts
+            .iter_mut()
+            .filter(|found| found.draft.flag("default"))
+            .skip(1)
+            .for_each(Found::refuse_default);
         names::tell_apart(&mut imported.accounts);
         let in_order = |notes: &mut Vec<LeftOut>| notes.sort_by(|a, b| a.place.cmp(&b.place));
         imported.accounts.iter_mut().for_each(|found| in_order(&mut found.left_out));

@@ -114,7 +114,13 @@ impl Account<'_> {
             (Some(secret), _) if is_example(&secret.value) => {
                 found.draft.lacks("client_secret", "the client secret from the provider's page");
             }
-            (Some(secret), _) => found.draft.set("client_secret", names::given(&secret.value)),
+            (Some(secret), _) => {
+                if secret.value.contains("%%") {
+                    let why = "it came along with %% in it, which some versions of the proxy write for one %";
+                    found.leave(secret.place.clone(), "client_secret", why);
+                }
+                found.draft.set("client_secret", names::given(&secret.value));
+            }
             (None, Some(sealed)) => {
                 let why = "it is encrypted with the password that a mail client logs in with";
                 found.leave(sealed.place.clone(), "client_secret_encrypted", why);

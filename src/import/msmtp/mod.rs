@@ -20,15 +20,20 @@ use std::{collections::BTreeSet, path::PathBuf};
 /// A file that cannot be read, or is no msmtprc.
 pub fn import(paths: &[PathBuf], files: &dyn Files) -> Result<Imported, ImportError> {
     let mut imported = Imported::default();
+    // The first account with an address gets its mail, and the first of a name, a user's before the system's.
+    let (mut senders, mut known) = (BTreeSet::new(), BTreeSet::new());
     for path in paths {
         let path = if files.is_directory(path) { path.join("msmtprc") } else { path.clone() };
         let (accounts, left_out) = read::read(&path, &text(&path, files)?)?;
         imported.left_out.extend(left_out);
         let default = default(&accounts);
-        // The first account with an address gets its mail.
-        let mut senders = BTreeSet::new();
         for account in accounts {
             if account.name == "default" && default.as_deref() != Some("default") {
+                continue;
+            }
+            if account.name != "default" && !known.insert(account.name.clone()) {
+                let why = "an earlier file has an account of this name, and msmtp takes that";
+                imported.left_out.push(super::LeftOut::new(account.place, account.name, why));
                 continue;
             }
             if account.commands.text("host").is_none() {

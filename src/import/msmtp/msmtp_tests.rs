@@ -67,6 +67,21 @@ fn the_default_is_an_alias_or_an_account() {
 }
 
 #[test]
+fn of_a_users_file_and_the_systems_the_first_one_counts() {
+    let files = [
+        ("/u", "account a\nhost h.example\nfrom a@h.example\naccount default : a\n"),
+        ("/s", "account a\nhost x.example\naccount default\nhost s.example\n"),
+    ];
+    let (accounts, notes) = outcome(Tool::Msmtp, &["/u", "/s"], &files);
+    assert_eq!(accounts.len(), 2);
+    assert!(
+        accounts[0].contains("default = true\n") && accounts[1].contains("active = false\n"),
+        "{accounts:?}"
+    );
+    assert_eq!(notes, ["/s:3 default", "/s:1 a"]);
+}
+
+#[test]
 fn an_account_without_a_host_is_told() {
     let (accounts, notes) = outcome(
         Tool::Msmtp,

@@ -92,7 +92,15 @@ impl House<'_> {
                 found.draft.lacks("username", "who logs in, or `use_authentication = false`");
                 found.draft.lacks("password", "the password of this login");
             }
-            (None, _) => found.draft.set("use_authentication", false),
+            (None, _) => {
+                let name = "smtp_sasl_password_maps";
+                if !self.passwords.entries.is_empty() {
+                    let why =
+                        "it has no login for this server as it is written: Postfix does not log in there";
+                    found.leave(self.cf.place(name), name, why);
+                }
+                found.draft.set("use_authentication", false);
+            }
         }
         let authorities = self.cf.value("smtp_tls_CAfile")?;
         if let Err(why) = names::trust(&mut found.draft, &authorities, self.files) {
