@@ -115,6 +115,16 @@ fn what_is_written_is_what_check_takes_and_nobody_else_may_read_it() {
     }
 }
 
+/// NOT YET ACCEPTED: to be run, with a row in `SAMPLES`, once the configuration takes `grant = "device_code"`.
+#[test]
+#[ignore = "the configuration does not take this grant yet"]
+fn a_device_flow_is_what_check_takes() {
+    let host = Host::new("");
+    host.import("emailproxy", &["emailproxy/device.config"], &[]).ok();
+    assert!(host.text("phone-example-com").contains("grant = \"device_code\"\n"));
+    host.run(&["check"]).ok();
+}
+
 #[test]
 fn secrets_come_along_as_they_were() {
     let host = Host::new("");

@@ -144,16 +144,21 @@ impl Draft {
         matches!(self.values.get(key), Some(Value::Flag(true)))
     }
 
-    /// Says that `key` is not known, and stands something in for it where the configuration wants it at all costs.
+    /// Says that `key` is not known, and what to write there.
     pub fn lacks(&mut self, key: &'static str, way_out: impl Into<String>) {
+        self.stand_in(key);
+        self.gaps.push(Gap { key, way_out: way_out.into() });
+    }
+
+    /// Stands something in for a key that the configuration wants at all costs, also of an inactive account.
+    pub fn stand_in(&mut self, key: &'static str) {
         let stand_in = match key {
-            "authorization_endpoint" | "token_endpoint" => Some("https://fill-in.invalid/".into()),
-            "username" | "password" | "client_id" | "client_secret" | "scope" => Some("FILL-IN".into()),
-            "address" | "tenant" => Some("fill-in.invalid".into()),
-            _ => None::<Value>,
+            "authorization_endpoint" | "token_endpoint" => Some("https://fill-in.invalid/"),
+            "username" | "password" | "client_id" | "client_secret" | "scope" => Some("FILL-IN"),
+            "address" | "tenant" => Some("fill-in.invalid"),
+            _ => None,
         };
         self.set_some(key, stand_in);
-        self.gaps.push(Gap { key, way_out: way_out.into() });
     }
 
     /// Whether it can send as it is.

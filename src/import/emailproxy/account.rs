@@ -5,13 +5,12 @@ use crate::{
     account::AccountType,
     draft::Draft,
     import::{
-        Found,
+        Files, Found,
         ini::{Section, Setting},
         names,
         provider::{self, Provider, Security, set_server},
     },
 };
-use std::path::Path;
 
 /// What the proxy keeps for itself, encrypted with the password that the mail client logs in with.
 const CACHED: [&str; 6] = [
@@ -32,16 +31,18 @@ pub(super) struct Account<'a> {
 }
 
 impl Account<'_> {
-    fn option(&self, name: &str) -> Option<&Setting> {
+    /// An option, the account's own first.
+    pub(super) fn option(&self, name: &str) -> Option<&Setting> {
         self.sources.iter().find_map(|section| section.option(name))
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
+    /// Its value.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.option(name).map(|option| option.value.as_str())
     }
 
     /// The account, on one of the servers that the configuration has.
-    pub(super) fn found(&self, servers: &[Server]) -> Found {
+    pub(super) fn found(&self, servers: &[Server], files: &dyn Files) -> Found {
         let token = self.value("token_url").unwrap_or_default();
         let permission = self.value("permission_url").unwrap_or_default();
         let flow = self.value("oauth2_flow").unwrap_or("authorization_code").to_ascii_lowercase();
@@ -54,12 +55,14 @@ impl Account<'_> {
         self.identity(&mut found);
         provider.describe(&mut found.draft);
         self.server(&mut found.draft, &provider, servers);
-        if flow == "service_account" {
-            self.service_account(&mut found);
+        let grant = if flow == "service_account" {
+            let grant = self.service_account(&mut found, files).then_some("service_account");
+            found.draft.set_some("grant", grant);
+            grant
         } else {
-            self.client(&mut found);
-        }
-        let grant = self.flow(&mut found, &flow);
+            self.client(&mut found, files);
+            self.flow(&mut found, &flow)
+        };
         self.endpoints(&mut found, &provider, grant);
         self.scope(&mut found, &provider, grant);
         self.rest(&mut found, grant);
@@ -104,71 +107,12 @@ impl Account<'_> {
         }
     }
 
-    fn client(&self, found: &mut Found) {
-        match self.option("client_id") {
-            Some(id) if !is_example(&id.value) => found.draft.set("client_id", id.value.as_str()),
-            _ => found.draft.lacks("client_id", "the client (application) id from the provider's page"),
-        }
-        let google = found.draft.kind == AccountType::Google;
-        match (self.option("client_secret"), self.option("client_secret_encrypted")) {
-            (Some(secret), _) if is_example(&secret.value) => {
-                found.draft.lacks("client_secret", "the client secret from the provider's page");
-            }
-            (Some(secret), _) => {
-                if secret.value.contains("%%") {
-                    let why = "it came along with %% in it, which some versions of the proxy write for one %";
-                    found.leave(secret.place.clone(), "client_secret", why);
-                }
-                found.draft.set("client_secret", names::given(&secret.value));
-            }
-            (None, Some(sealed)) => {
-                let why = "it is encrypted with the password that a mail client logs in with";
-                found.leave(sealed.place.clone(), "client_secret_encrypted", why);
-                found.draft.lacks("client_secret", "the client secret from the provider's page");
-            }
-            (None, None) if google => {
-                found.draft.lacks("client_secret", "the client secret, without which Google gives no tokens");
-            }
-            (None, None) => {}
-        }
-        if let (Some(certificate), Some(key)) =
-            (self.value("jwt_certificate_path"), self.value("jwt_key_path"))
-            && found.draft.get("client_secret").is_none()
-        {
-            found.draft.set("client_certificate", self.beside(certificate));
-            found.draft.set("client_key", self.beside(key));
-        }
-    }
-
-    /// A path that starts from where the configuration lies.
-    fn beside(&self, path: &str) -> String {
-        let directory = self.section.place.file.parent().unwrap_or(Path::new(""));
-        directory.join(path).display().to_string()
-    }
-
-    /// Google's key of a service account: `client_id` says whether `client_secret` is its file or its text.
-    fn service_account(&self, found: &mut Found) {
-        let secret = self.option("client_secret");
-        match (self.value("client_id").unwrap_or_default(), secret) {
-            ("file", Some(path)) => {
-                found.draft.set("service_account_file", self.beside(&path.value));
-            }
-            (_, secret) => {
-                if let Some(secret) = secret {
-                    found.leave(secret.place.clone(), "client_secret", "save this key in a file of its own");
-                }
-                found.draft.lacks("service_account_file", "the file with the service account's key (JSON)");
-            }
-        }
-    }
-
     /// The grant; `password` becomes one that a person agrees to.
     fn flow(&self, found: &mut Found, flow: &str) -> Option<&'static str> {
         let grant = match flow {
             "authorization_code" => None,
             "device" => Some("device_code"),
             "client_credentials" => Some("client_credentials"),
-            "service_account" => Some("service_account"),
             _ => {
                 if let Some(option) = self.option("oauth2_flow") {
                     let why = "waxseal takes no user's password for a token: sign in once, `waxseal account authorize \
@@ -197,14 +141,18 @@ impl Account<'_> {
     }
 
     fn endpoints(&self, found: &mut Found, provider: &Provider, grant: Option<&str>) {
-        if provider.kind != AccountType::OAuth2 {
+        // Google's own device endpoint gives no token for mail, so that there is another one.
+        let by_device = grant == Some("device_code") && provider.kind == AccountType::Google;
+        if provider.kind != AccountType::OAuth2 && !by_device {
             return;
         }
         let mut endpoint = |option: &str, key: &'static str, what: &str| match self.value(option) {
             Some(url) if provider::is_endpoint(url) => found.draft.set(key, url),
             _ => found.draft.lacks(key, what),
         };
-        endpoint("token_url", "token_endpoint", "the provider's token endpoint");
+        if !by_device {
+            endpoint("token_url", "token_endpoint", "the provider's token endpoint");
+        }
         match grant {
             None => endpoint("permission_url", "authorization_endpoint", "where a person signs in"),
             Some("device_code") => {
@@ -286,11 +234,6 @@ impl Account<'_> {
             found.leave(first.place.clone(), all.join(", "), why);
         }
     }
-}
-
-/// The sample configuration's stand-ins.
-fn is_example(value: &str) -> bool {
-    value.contains("*** your client")
 }
 
 /// Whether a server is of the same house as a token endpoint, or as an account's domain.

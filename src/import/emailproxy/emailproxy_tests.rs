@@ -1,7 +1,4 @@
-use crate::import::{
-    Tool,
-    tests::{only, outcome},
-};
+use crate::import::{Tool, tests::outcome};
 
 const MICROSOFT: &str =
     "token_url = https://login.microsoftonline.com/t.example/oauth2/v2.0/token\nclient_id = c\n";
@@ -10,7 +7,10 @@ const GOOGLE: &str =
 const OTHER: &str = "token_url = https://l.p.example/token\nclient_id = c\noauth2_scope = smtp\n";
 
 fn account(text: &str) -> String {
-    let toml = only(Tool::EmailProxy, "/e/c", &format!("[a@b.example]\n{text}"));
+    let text = format!("[a@b.example]\n{text}");
+    let files = [("/e/c", text.as_str()), ("/e/key.json", "{}"), ("/c.pem", ""), ("/k.pem", "")];
+    let (mut accounts, _) = outcome(Tool::EmailProxy, &["/e/c"], &files);
+    let toml = accounts.remove(0);
     let head = "[account.a-b-example]\n";
     toml.strip_prefix(head).unwrap_or_else(|| panic!("{toml}")).to_owned()
 }
@@ -73,11 +73,16 @@ fn grants_to_come() {
 }
 
 #[test]
-fn a_key_in_the_text_has_to_go_into_a_file() {
-    let toml = account(&format!(
-        "{GOOGLE}oauth2_flow = service_account\nclient_id = key\nclient_secret = {{\"a\": 1}}\n"
-    ));
-    assert!(toml.contains("#   service_account_file: ") && !toml.contains("{\"a\""), "{toml}");
+fn a_key_in_the_text_or_in_no_file_has_to_go_into_one() {
+    for key in
+        ["client_id = key\nclient_secret = {\"a\": 1}\n", "client_id = file\nclient_secret = /nowhere\n"]
+    {
+        let toml = account(&format!("{GOOGLE}oauth2_flow = service_account\n{key}"));
+        assert!(toml.contains("#   service_account_file: ") && !toml.contains("{\"a\""), "{toml}");
+        assert!(toml.contains("client_id = \"FILL-IN\"\n") && !toml.contains("\ngrant"), "{toml}");
+    }
+    let toml = account(&format!("{MICROSOFT}jwt_certificate_path = /nowhere\njwt_key_path = /k.pem\n"));
+    assert!(toml.contains("#   client_certificate: ") && !toml.contains("client_key ="), "{toml}");
 }
 
 #[test]

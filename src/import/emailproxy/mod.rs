@@ -1,6 +1,7 @@
 //! Email OAuth 2.0 Proxy: `emailproxy.config`. Its servers are listeners, its accounts are chosen by who logs in.
 
 mod account;
+mod client;
 
 use super::{
     Files, ImportError, Imported, LeftOut, Place,
@@ -49,7 +50,7 @@ pub fn import(paths: &[PathBuf], files: &dyn Files) -> Result<Imported, ImportEr
                 continue;
             }
             let sources = std::iter::once(section).chain(fallbacks).collect();
-            imported.accounts.push(Account { section, sources }.found(&servers));
+            imported.accounts.push(Account { section, sources }.found(&servers, files));
         }
     }
     Ok(imported)
