@@ -14,9 +14,11 @@ pub mod queue;
 
 pub mod outbound;
 
+pub mod import;
 pub mod oauth;
 
 pub mod config;
+pub mod draft;
 pub mod history;
 pub mod spool;
 pub mod store;

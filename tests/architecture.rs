@@ -18,8 +18,8 @@ const FLOORS: [&[&str]; 10] = [
     &["inbound", "admin", "alert"],
     &["queue"],
     &["outbound"],
-    &["oauth"],
-    &["config", "store", "history", "spool"],
+    &["oauth", "import"],
+    &["config", "store", "history", "spool", "draft"],
     &["smtp", "account"],
     &["mail", "telemetry", "failpoint"],
 ];
@@ -35,7 +35,7 @@ const EXCEPTIONS: [(&str, &str, &str); 2] = [
 ];
 
 /// What the floors allow and is wrong all the same.
-const FORBIDDEN: [(&str, &str, &str); 26] = [
+const FORBIDDEN: [(&str, &str, &str); 27] = [
     ("inbound", "outbound", "the queue joins them"),
     ("inbound", "oauth", "a client's doings never reach a grant"),
     ("inbound", "store", "a client's doings never reach a grant"),
@@ -60,6 +60,11 @@ const FORBIDDEN: [(&str, &str, &str); 26] = [
     ("sendmail", "oauth", "any user runs it, and no user is to be near a token"),
     ("sendmail", "store", "any user runs it, and no user is to be near a token"),
     ("sendmail", "history", "any user runs it, and the history is the daemon's"),
+    (
+        "import",
+        "config",
+        "an importer drafts accounts; what of them is right the configuration says, once they are written",
+    ),
     ("outbound", "spool", "mail that comes in is the inbound side's business"),
     ("queue", "spool", "mail that comes in is the inbound side's business"),
 ];
@@ -68,10 +73,12 @@ const FORBIDDEN: [(&str, &str, &str); 26] = [
 const SANDBOX_USERS: [&str; 1] = ["cli"];
 
 /// No I/O, no clock, no chance: all of these are arguments. A folder stands for all of its files.
-const PURE: [&str; 44] = [
+const PURE: [&str; 46] = [
     "mail/",
     "smtp/",
     "account/",
+    "draft/",
+    "import/",
     "alert/facts.rs",
     "alert/notice.rs",
     "alert/watch.rs",
@@ -152,8 +159,9 @@ const ONE_FILE: [(&str, &str); 7] = [
 ];
 
 /// Where secrets leave their wrapper.
-const EXITS: [(&str, &str); 5] = [
+const EXITS: [(&str, &str); 6] = [
     ("account/user.rs", "a local user's password held against what a client gives"),
+    ("draft/toml.rs", "an account written down, for the file that the daemon will read it from"),
     ("outbound/auth/mod.rs", "an access token, on its way to the two mechanisms that carry one"),
     ("outbound/auth/password.rs", "the mechanisms that prove a password"),
     ("oauth/client.rs", "the form that goes to a token endpoint"),
@@ -161,7 +169,7 @@ const EXITS: [(&str, &str); 5] = [
 ];
 
 /// serde stays at the rim: what is written to disk, to the control socket, or comes from a stranger.
-const RIM: [&str; 19] = [
+const RIM: [&str; 20] = [
     "admin/control.rs",
     "admin/protocol.rs",
     "admin/service.rs",
@@ -170,6 +178,7 @@ const RIM: [&str; 19] = [
     "cli/",
     "config/",
     "history/event.rs",
+    "import/postfix/token.rs",
     "oauth/answer.rs",
     "oauth/device.rs",
     "oauth/id_token.rs",

@@ -18,6 +18,7 @@ use std::{
 
 pub(super) fn account(config: Option<&Path>, command: AccountCommand) -> ExitCode {
     match command {
+        AccountCommand::Add(arguments) => super::account_add::add(config, *arguments),
         AccountCommand::List { json } => match ask_once(config, &Request::AccountList) {
             Ok(value) if json => say_json(&value),
             Ok(value) => match serde_json::from_value(value) {

@@ -1,5 +1,9 @@
 //! What can be typed.
 
+mod new_accounts;
+
+pub use new_accounts::{AccountAdd, Import, Tool};
+
 use clap::{Args, Parser, Subcommand};
 use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
@@ -52,6 +56,11 @@ pub enum Command {
         #[command(subcommand)]
         command: AccountCommand,
     },
+    /// Write accounts out of another tool's configuration into conf.d
+    #[command(after_help = "Example:\n  waxseal import postfix /etc/postfix/main.cf --dry-run\n\n\
+        Passwords and tokens come along. What does not is said with its file, line and name. A file that is there \
+        already is never overwritten.")]
+    Import(Import),
     /// The queue
     Queue {
         /// What to do.
@@ -101,6 +110,13 @@ pub struct Demo {
 /// `waxseal account`.
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
+    /// Write a new account into conf.d, from answers or flags
+    #[command(after_help = "Example:\n  waxseal account add tickets --type microsoft --domain example.com \
+        --username tickets@example.com\n      --client-id 00000000-0000-0000-0000-000000000000 \
+        --client-secret-file /etc/waxseal/secrets/tickets\n\n\
+        On a terminal it asks for what no flag says. Secrets are never flags: the screen shows none, nor does the \
+        list of processes.")]
+    Add(Box<AccountAdd>),
     /// All accounts with type, domains, state, token expiry, last success, last error
     List {
         /// Print JSON

@@ -195,7 +195,8 @@ fn account_block(out: &mut String, account: &Account, loaded: &Loaded, through_t
     }
 }
 
-fn server(account: &Account) -> String {
+/// Where an account's mail goes, in words.
+pub(super) fn server(account: &Account) -> String {
     let server = &account.server;
     let security = match server.security {
         SecurityMode::None => "plain text",
@@ -208,7 +209,8 @@ fn server(account: &Account) -> String {
     format!("{}:{}, {security}{validation}{roots}", server.host, server.port)
 }
 
-fn login(account: &Account) -> String {
+/// Who logs in, in words.
+pub(super) fn login(account: &Account) -> String {
     match &account.login {
         Login::None => "none".into(),
         Login::Password { username, mechanism, .. } => {

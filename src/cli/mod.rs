@@ -1,16 +1,20 @@
 //! The command line: one file a command group. What talks to the running daemon goes over its control socket.
 
 mod account;
+mod account_add;
 pub mod arguments;
 pub mod check;
 mod client;
+mod conf_d;
 mod demo;
+mod import;
 mod output;
 mod queue;
 pub mod route;
 mod sendmail;
 mod serve;
 mod status;
+mod terminal;
 mod trace;
 mod verify;
 
@@ -42,6 +46,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             route::route(config, query, json)
         }
         Command::Account { command } => account::account(config, command),
+        Command::Import(arguments) => import::import(config, &arguments),
         Command::Queue { command } => queue::queue(config, command),
         Command::Trace { query, limit, json } => trace::trace(config, &query, limit, json),
         Command::Status { json } => status::status(config, json),

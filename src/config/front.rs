@@ -82,7 +82,7 @@ pub fn front(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -
             None => Ok(Front::default()),
         };
     }
-    let trees = read_sources(main, &env, &mut reader);
+    let trees = read_sources(main, &[], &env, &mut reader);
     if reader.misshapen && trees.first().is_none_or(BTreeMap::is_empty) {
         let errors = reader.stop_on_errors().err().filter(|_| path.is_some());
         return errors.map_or_else(|| Ok(Front::default()), |errors| Err(errors.to_string()));

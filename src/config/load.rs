@@ -75,10 +75,35 @@ pub fn load_explained(
     path: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, ConfigErrors> {
+    load_with(path, &[], env)
+}
+
+/// A file of `conf.d` that is not there yet. No `Debug`: it may hold secrets.
+pub struct NewFile<'a> {
+    /// Where it will be.
+    pub path: PathBuf,
+    /// What will be in it.
+    pub text: &'a str,
+}
+
+/// The directory beside a main file whose files are read after it.
+pub fn conf_d_of(main: Option<&Path>) -> PathBuf {
+    main.unwrap_or(Path::new(DEFAULT_PATH)).parent().unwrap_or(Path::new("")).join("conf.d")
+}
+
+/// [`load_explained`] as it will be once `new` files are in `conf.d`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    path: Option<&Path>,
+    new: &[NewFile<'_>],
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigErrors> {
     let env: BTreeMap<_, _> = env.collect();
     let mut reader = Reader::default();
     let main = path.unwrap_or(Path::new(DEFAULT_PATH));
-    let trees = read_sources(main, &env, &mut reader);
+    let trees = read_sources(main, new, &env, &mut reader);
     if reader.misshapen {
         reader.stop_on_errors()?;
     }
@@ -114,10 +139,23 @@ pub fn load_explained(
 }
 
 /// The tree of each source, the main file's first. What is wrong with their form the reader knows then.
-pub(super) fn read_sources(main: &Path, env: &BTreeMap<String, String>, reader: &mut Reader) -> Vec<Tree> {
+pub(super) fn read_sources(
+    main: &Path,
+    new: &[NewFile<'_>],
+    env: &BTreeMap<String, String>,
+    reader: &mut Reader,
+) -> Vec<Tree> {
+    let mut files = conf_d(main, reader);
+    files.extend(new.iter().map(|file| file.path.clone()));
+    files.sort();
+    files.dedup();
     let mut trees = Vec::new();
-    for file in std::iter::once(main.to_path_buf()).chain(conf_d(main, reader)) {
-        trees.push(read_file(&file, reader));
+    for path in std::iter::once(main.to_path_buf()).chain(files) {
+        let text = match new.iter().find(|file| file.path == path) {
+            Some(file) => file.text.to_owned(),
+            None => read_file(&path, reader),
+        };
+        trees.push(read_text(&path, text, reader));
     }
     trees.push(read_env(env, &trees, reader));
     trees
@@ -132,7 +170,7 @@ pub(super) fn join(trees: &[Tree], reader: &mut Reader) -> Tree {
 
 /// `conf.d/*.toml` beside the main file, in name order; hidden files are left alone.
 fn conf_d(main: &Path, reader: &mut Reader) -> Vec<PathBuf> {
-    let directory = main.parent().unwrap_or(Path::new("")).join("conf.d");
+    let directory = conf_d_of(Some(main));
     let entries = match std::fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
@@ -142,12 +180,11 @@ fn conf_d(main: &Path, reader: &mut Reader) -> Vec<PathBuf> {
             return Vec::new();
         }
     };
-    let mut files: Vec<_> = entries
+    let files: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .filter(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")))
         .collect();
-    files.sort();
     files
 }
 
@@ -166,13 +203,16 @@ fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
     }
 }
 
-fn read_file(path: &Path, reader: &mut Reader) -> Tree {
-    let index = reader.sources.len();
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
-        reader.error_in(index, 0, unreadable(path, &error));
+fn read_file(path: &Path, reader: &mut Reader) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| {
+        reader.error_in(reader.sources.len(), 0, unreadable(path, &error));
         reader.misshapen = true;
         String::new()
-    });
+    })
+}
+
+fn read_text(path: &Path, text: String, reader: &mut Reader) -> Tree {
+    let index = reader.sources.len();
     reader.sources.push(Source {
         label: path.display().to_string(),
         directory: path.parent().map(Path::to_path_buf),

@@ -38,7 +38,10 @@ pub use application::application_of;
 pub use diagnostics::{ConfigError, ConfigErrors};
 pub use front::{Door, Front, front, front_door};
 pub use live::{LiveConfig, Snapshot};
-pub use load::{DEFAULT_PATH, Loaded, load, load_explained, load_from_process_env, process_env};
+pub use load::{
+    DEFAULT_PATH, Loaded, NewFile, conf_d_of, load, load_explained, load_from_process_env, load_with,
+    process_env,
+};
 pub use pem::KeyPairError;
 pub use settings::{
     AdminSettings, AlertSettings, Application, Bounce, Config, HistorySettings, Limits, ListenAddress,
