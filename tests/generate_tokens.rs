@@ -269,3 +269,46 @@ fn a_certificate_stands_for_the_client_with_and_without_a_person() {
     }
     assert_eq!(provider.arrivals(2).len(), 2);
 }
+
+#[test]
+fn grants_move_to_another_host_sealed_to_a_passphrase() {
+    let provider = Provider::start(SandboxOptions { auto_approve: true, ..SandboxOptions::default() });
+    let old = House::beside(&provider);
+    old.configure(&old.oauth(&provider, "support", "example.com"));
+    let daemon = old.serve();
+    let nothing = old.cli(&["account", "export", "--to", "x", "--passphrase-file", "/dev/null"]);
+    assert!(nothing.code == 1 && nothing.stderr.contains("empty"), "{}", nothing.stderr);
+    old.authorize("support");
+    let (parcel, words) = (old.path("tokens.sealed"), old.path("words"));
+    fs::write(&words, "correct horse\n").unwrap();
+    let (to, from) = (parcel.display().to_string(), words.display().to_string());
+    let told = old.cli(&["account", "export", "--to", &to, "--passphrase-file", &from]).ok();
+    assert!(told.contains("the tokens of support"), "{told}");
+    let again = old.cli(&["account", "export", "--to", &to, "--passphrase-file", &from]);
+    assert!(again.code == 1 && again.stderr.contains("is there already"), "{}", again.stderr);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&parcel).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    drop(daemon);
+
+    let new = House::beside(&provider);
+    let account = new.oauth(&provider, "support", "example.com");
+    new.configure(&account.replace(&provider.options().client_id, "another"));
+    let _daemon = new.serve();
+    let import = |more: &[&str], words: &str| {
+        let words = ["account", "import", &to, "--passphrase-file", words];
+        new.cli(&[&words[..], more].concat())
+    };
+    let other = import(&[], &from);
+    assert!(other.code == 1 && other.stderr.contains("client_id"), "{}", other.stderr);
+    new.configure(&account);
+    new.cli(&["reload"]).ok();
+    let wrong = import(&[], &new.config().display().to_string());
+    assert!(wrong.code == 1 && wrong.stderr.contains("passphrase is another one"), "{}", wrong.stderr);
+    assert_eq!(new.account("support")["state"], "needs_authorization");
+    assert!(import(&[], &from).ok().contains("support: tokens taken"));
+    submit(new.smtp, SENDER, &message("moved")).unwrap();
+    provider.arrivals(1);
+    let twice = import(&[], &from);
+    assert!(twice.code == 1 && twice.stderr.contains("--replace"), "{}", twice.stderr);
+    import(&["--replace"], &from).ok();
+}

@@ -115,7 +115,6 @@ fn what_is_written_is_what_check_takes_and_nobody_else_may_read_it() {
     }
 }
 
-/// NOT YET ACCEPTED: to be run, with a row in `SAMPLES`, once the configuration takes `grant = "device_code"`.
 #[test]
 fn a_device_flow_is_what_check_takes() {
     let host = Host::new("");

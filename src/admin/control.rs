@@ -17,8 +17,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A request longer than this is none.
-const REQUEST_LIMIT: u64 = 1 << 20;
+/// A request longer than this is none. Room for the tokens of some thousands of accounts on their way in.
+const REQUEST_LIMIT: u64 = 16 << 20;
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 mod authorize;
 mod control;
 mod http;
+mod moving;
 pub mod protocol;
 mod service;
 mod stopped;

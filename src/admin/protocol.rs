@@ -1,7 +1,10 @@
 //! The control socket's language: one request a connection, as a line of JSON; answers are lines of JSON, the last of
 //! which is `done` or `failed`. Keys are only ever added.
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use zeroize::Zeroize as _;
 
 /// What the CLI asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,22 @@ pub enum Request {
     AccountForget {
         /// The account's id.
         id: String,
+    },
+    /// Grants for another host: `done` with a [`ParcelView`].
+    AccountExport {
+        /// Of these accounts; of all where there are none.
+        ids: Vec<String>,
+        /// What the parcel is sealed to.
+        passphrase: Passphrase,
+    },
+    /// Grants from another host: `done` with a list of [`ArrivalView`].
+    AccountImport {
+        /// The parcel.
+        parcel: String,
+        /// What it is sealed to.
+        passphrase: Passphrase,
+        /// Take them in place of grants that are not known to be dead.
+        replace: bool,
     },
     /// Connects and logs in.
     AccountTest {
@@ -82,6 +101,59 @@ pub enum Request {
     Status,
     /// Re-reads the configuration.
     Reload,
+}
+
+/// A passphrase on its way over the socket. No `Debug` shows it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Passphrase(String);
+
+impl Passphrase {
+    /// Takes it from where it was typed.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Whether nothing was typed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Passphrase> for SecretString {
+    fn from(passphrase: Passphrase) -> Self {
+        passphrase.0.clone().into()
+    }
+}
+
+impl Drop for Passphrase {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase([redacted])")
+    }
+}
+
+/// Grants on their way to another host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ParcelView {
+    /// The sealed text.
+    pub parcel: String,
+    /// The accounts whose grants are in it.
+    pub accounts: Vec<String>,
+}
+
+/// What became of one grant of a parcel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ArrivalView {
+    /// Its account.
+    pub account: String,
+    /// Why it was not taken; absent where it was.
+    pub refused: Option<String>,
 }
 
 /// What can be done to a message.

@@ -117,6 +117,10 @@ impl Service {
                 },
                 Err(answer) => answer,
             },
+            Request::AccountExport { ids, passphrase } => self.export(&ids, passphrase).await,
+            Request::AccountImport { parcel, passphrase, replace } => {
+                self.import(parcel, passphrase, replace).await
+            }
             Request::AccountTest { id } => self.test(&id).await,
             Request::QueueList { account, most } => {
                 let queue = self.queue.clone();

@@ -3,6 +3,7 @@
 use super::{
     arguments::AccountCommand,
     client::{ask, ask_once},
+    moving,
     output::{complain, say, say_json, say_table},
 };
 use crate::{
@@ -40,6 +41,12 @@ pub(super) fn account(config: Option<&Path>, command: AccountCommand) -> ExitCod
             }
             Err(code) => code,
         },
+        AccountCommand::Export { ids, to, passphrase_file } => {
+            moving::export(config, ids, &to, passphrase_file)
+        }
+        AccountCommand::Import { file, passphrase_file, replace } => {
+            moving::import(config, &file, passphrase_file, replace)
+        }
         AccountCommand::Authorize { id, link: true, .. } => link(config, id),
         AccountCommand::Authorize { id, paste, device, no_browser, .. } => {
             authorize(config, id, device, paste, no_browser)

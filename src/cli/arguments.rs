@@ -164,6 +164,34 @@ pub enum AccountCommand {
         /// The account's id
         id: String,
     },
+    /// Write tokens into a file, sealed to a passphrase, for another host
+    #[command(
+        after_help = "Example, moving to another host:\n  waxseal account export --to tokens.sealed\n  \
+        systemctl stop waxseal      # two hosts that refresh one token would lose it\n  \
+        scp tokens.sealed new:; then there, with the same accounts configured:\n  \
+        waxseal account import tokens.sealed"
+    )]
+    Export {
+        /// These accounts; all of them where none is named
+        ids: Vec<String>,
+        /// The file, which must not be there yet
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// A file with the passphrase, in place of asking for it
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Take tokens out of a file of `account export`
+    Import {
+        /// The file
+        file: PathBuf,
+        /// A file with the passphrase, in place of asking for it
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Also in place of a grant that may still work
+        #[arg(long)]
+        replace: bool,
+    },
 }
 
 /// `waxseal queue`.

@@ -8,6 +8,7 @@ mod client;
 mod conf_d;
 mod demo;
 mod import;
+mod moving;
 mod output;
 mod queue;
 pub mod route;

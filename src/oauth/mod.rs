@@ -8,6 +8,7 @@ mod device;
 mod http;
 mod id_token;
 mod jwt;
+mod moving;
 mod prove;
 pub mod refresher;
 mod renew;
@@ -17,6 +18,7 @@ mod tokens;
 pub use authorize::{Authorization, AuthorizeError, Authorized, BY_LINK, WAITED_FOR};
 pub use callback::{Callback, CallbackError};
 pub use device::DeviceSignIn;
+pub use moving::{Arrival, MoveError};
 pub use prove::{Proof, ProofFuture, Prover};
 pub use tokens::{Clock, GrantStatus, Tokens};
 

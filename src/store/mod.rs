@@ -1,8 +1,9 @@
 //! Where OAuth tokens are kept: sealed, durable, owned by one process at a time.
 //!
-//! `seal` and `record` are pure; `key` and `snapshot` touch one file each; `sled` alone names the engine.
+//! `seal`, `record` and `parcel` (tokens on their way to another host) are pure; `key` and `snapshot` touch one file each; `sled` alone names the engine.
 
 mod key;
+pub mod parcel;
 mod record;
 mod seal;
 mod sled;
