@@ -37,34 +37,23 @@ impl NewAccount {
 /// The configuration as it will be with the new accounts; what is wrong with it has been said.
 pub(super) fn check(config: Option<&Path>, new: &[NewAccount]) -> Result<Loaded, ExitCode> {
     let before = load_explained(config, process_env()).map_err(|errors| complain_of_config(&errors))?;
-    let mut sound = true;
-    for account in new {
-        if fs::symlink_metadata(&account.path).is_ok() {
-            complain(&format!(
-                "{} is there already and stays as it is; move it away first",
-                account.path.display()
-            ));
-            sound = false;
-        } else if before.config.accounts.iter().any(|known| known.id.as_str() == account.id) {
-            complain(&format!(
-                "the account `{}` is configured already; take it out, or rename it, first",
-                account.id
-            ));
-            sound = false;
+    let mut taken = Vec::new();
+    for NewAccount { id, path, .. } in new {
+        if fs::symlink_metadata(path).is_ok() {
+            taken.push(format!("{} is there already and stays as it is; move it away first", path.display()));
+        } else if before.config.accounts.iter().any(|known| known.id.as_str() == id) {
+            taken.push(format!("the account `{id}` is configured already; take it out, or rename it, first"));
         }
     }
     let files: Vec<_> =
         new.iter().map(|account| NewFile { path: account.path.clone(), text: &account.text }).collect();
-    let after = match load_with(config, &files, process_env()) {
-        Ok(after) if sound => return Ok(after),
-        Ok(_) => Ok(()),
-        Err(errors) if sound => Err(errors),
-        // Consequences of what has been said.
-        Err(_) => Ok(()),
-    };
-    if let Err(errors) = after {
-        complain_of_config(&errors);
+    if taken.is_empty() {
+        match load_with(config, &files, process_env()) {
+            Ok(after) => return Ok(after),
+            Err(errors) => drop(complain_of_config(&errors)),
+        }
     }
+    taken.iter().for_each(|sentence| complain(sentence));
     complain("nothing was written");
     Err(ExitCode::FAILURE)
 }

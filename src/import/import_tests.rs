@@ -151,6 +151,12 @@ proptest! {
 }
 
 #[test]
+fn a_note_is_one_line_without_control_characters() {
+    let note = LeftOut::new(Place::new(Path::new("a\nb"), 1), "x\u{1b}[2J", "é");
+    assert_eq!(note.to_string(), "a\\nb:1 x\\u{1b}[2J: é");
+}
+
+#[test]
 fn ids_differ() {
     let text = "account a.b\nhost h.example\naccount A-b\nhost h.example\naccount a_b\nhost h.example\n";
     let (accounts, _) = outcome(Tool::Msmtp, &["/rc"], &[("/rc", text)]);

@@ -13,7 +13,7 @@ pub mod ssmtp;
 
 use crate::draft::Draft;
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -73,7 +73,11 @@ impl LeftOut {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.place, self.name, self.why)
+        let text = format!("{} {}: {}", self.place, self.name, self.why);
+        // Names come from files of others, and go to a terminal.
+        text.chars().try_for_each(|c| {
+            if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+        })
     }
 }
 

@@ -22,7 +22,8 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    const fn plain(kind: AccountType) -> Self {
+    /// A provider of which there is nothing to say but its type.
+    pub(super) const fn plain(kind: AccountType) -> Self {
         Self { kind, tenant: None, cloud: Cloud::Global }
     }
 

@@ -48,7 +48,7 @@ impl Account<'_> {
         let flow = self.value("oauth2_flow").unwrap_or("authorization_code").to_ascii_lowercase();
         let mut provider = Provider::of_endpoint(if token.is_empty() { permission } else { token });
         if flow == "service_account" {
-            provider.kind = AccountType::Google;
+            provider = Provider::plain(AccountType::Google);
         }
         let draft = Draft::new(names::id(self.section.name.trim_start_matches('@')), provider.kind);
         let mut found = Found::new(draft, self.section.place.clone());
@@ -238,9 +238,12 @@ impl Account<'_> {
 
 /// Whether a server is of the same house as a token endpoint, or as an account's domain.
 fn related(server: &str, token_endpoint: &str, account: &str) -> bool {
+    // `co.uk` and the like are nobody's house.
     let house = |host: &str| {
-        let labels: Vec<&str> = host.rsplit('.').take(2).collect();
-        (labels.len() == 2).then(|| format!("{}.{}", labels[1], labels[0]).to_ascii_lowercase())
+        let labels: Vec<&str> = host.rsplit('.').collect();
+        let public = labels.len() > 2 && labels[0].len() == 2 && labels[1].len() <= 3;
+        let own = labels.get(..if public { 3 } else { 2 })?;
+        Some(own.join(".").to_ascii_lowercase())
     };
     let Some(ours) = house(server) else { return false };
     let endpoint = url::Url::parse(token_endpoint).ok().and_then(|url| house(url.host_str()?));

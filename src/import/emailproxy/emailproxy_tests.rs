@@ -95,6 +95,10 @@ fn servers_are_found_by_their_house_or_by_being_the_only_one() {
     let toml = account(&format!("{OTHER}permission_url = https://l.p.example/a\n{only}"));
     assert!(toml.contains("address = \"s.x.example\"\nport = 587\nusername"), "{toml}");
     assert!(account(OTHER).contains("address = \"fill-in.invalid\"\n"));
+    let foreign = "[SMTP-1]\nserver_address = s.x.co.uk\nserver_port = 465\n[SMTP-2]\nserver_address = s.z.example\n\
+                   server_port = 465\n";
+    let toml = account(&format!("token_url = https://l.p.co.uk/t\n{foreign}"));
+    assert!(toml.contains("address = \"fill-in.invalid\"\n"), "{toml}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
     text,
 };
 use crate::{
-    account::{AccountType, presets::Cloud},
+    account::AccountType,
     draft::{Draft, Secret},
 };
 use read::{Account, Commands};
@@ -66,7 +66,7 @@ fn found(account: Account, is_default: bool, senders: &mut BTreeSet<String>, fil
     });
     let auth = auth.to_ascii_lowercase();
     let token = ["xoauth2", "oauthbearer"].contains(&auth.as_str());
-    let provider = if token { Provider::of_server(host) } else { basic() };
+    let provider = if token { Provider::of_server(host) } else { Provider::plain(AccountType::Basic) };
     let id = if account.name == "default" { host } else { &account.name };
     let mut found = Found::new(Draft::new(names::id(id), provider.kind), account.place.clone());
     found.left_out = account.left_out;
@@ -111,10 +111,6 @@ fn found(account: Account, is_default: bool, senders: &mut BTreeSet<String>, fil
         found.draft.lacks("address", "a server that speaks SMTP");
     }
     found
-}
-
-fn basic() -> Provider {
-    Provider { kind: AccountType::Basic, tenant: None, cloud: Cloud::Global }
 }
 
 fn security(commands: &Commands) -> Security {

@@ -7,7 +7,7 @@ use super::{
     token::Tokens,
 };
 use crate::{
-    account::{AccountType, presets::Cloud},
+    account::AccountType,
     draft::Draft,
     import::{
         Files, Found, ImportError, Place, names,
@@ -54,7 +54,7 @@ impl House<'_> {
         let tokens = login
             .filter(|(_, password)| self.tokens && password.starts_with('/'))
             .map(|(_, path)| Tokens::read(Path::new(path), &self.root, self.plugin, self.files));
-        let basic = Provider { kind: AccountType::Basic, tenant: None, cloud: Cloud::Global };
+        let basic = Provider::plain(AccountType::Basic);
         let provider = tokens.as_ref().map_or(basic, |tokens| tokens.provider(&destination.host));
         let id = names::id(sender.unwrap_or(&destination.host));
         let mut found = Found::new(Draft::new(id, provider.kind), place);
