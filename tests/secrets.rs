@@ -16,6 +16,7 @@ use std::{
 use support::{
     House, Provider, Ran,
     client::{Client, message, submit},
+    keys::Keys,
 };
 use waxseal::sandbox::{Fault, Point, SandboxOptions};
 
@@ -105,6 +106,23 @@ fn configuration(house: &House, provider: &Provider, spy: &Spy, first_grants: [&
         oauth("moved") + &format!("refresh_token = \"{first_grant}\"\n"),
         oauth("bearer") + &format!("mechanism = \"oauthbearer\"\nrefresh_token = \"{other_grant}\"\n"),
         oauth("unattended") + "grant = \"client_credentials\"\n",
+        oauth("phone")
+            .replace(&format!("authorization_endpoint = \"{}\"\n", provider.authorization_endpoint()), "")
+            + &format!(
+                "grant = \"device_code\"\ndevice_authorization_endpoint = \"http://{}/device\"\n",
+                spy.address
+            ),
+        oauth("certified").replace(
+            &format!("client_secret = \"{CLIENT_SECRET}\"\n"),
+            "client_certificate = \"app.pem\"\nclient_key = \"app.pem\"\n",
+        ) + "grant = \"client_credentials\"\n",
+        format!(
+            "[account.robot]\ntype = \"google\"\ndomain = \"robot.example\"\nusername = \"{}\"\n\
+             grant = \"service_account\"\nservice_account_file = \"robot.json\"\ntoken_endpoint = \"http://{}/token\"\n{}",
+            provider.options().username,
+            spy.address,
+            house.server(provider)
+        ),
         oauth("dead") + &format!("refresh_token = \"{DEAD_GRANT}\"\n"),
         oauth("stranger").replace(CLIENT_SECRET, WRONG_SECRET)
             + &format!("refresh_token = \"{first_grant}\"\n"),
@@ -147,7 +165,9 @@ fn a_canary_is_found_as_it_is_and_in_any_base64() {
 
 #[test]
 fn no_secret_is_shown_anywhere_at_trace_level() {
+    let keys = Keys::new();
     let provider = Provider::start(SandboxOptions {
+        assertion_key: Some(keys.public.clone()),
         password: PASSWORD.into(),
         client_secret: Some(CLIENT_SECRET.into()),
         rotate: true,
@@ -158,6 +178,8 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     let token_endpoint = url::Url::parse(&provider.token_endpoint()).unwrap();
     let spy = Spy::before(token_endpoint.socket_addrs(|| None).unwrap()[0]);
     let house = House::beside(&provider);
+    keys.write_pair(&house.path("app.pem"));
+    keys.write_service_account(&house.path("robot.json"));
     let first_grant = provider.grants().issue_refresh_token();
     let other_grant = provider.grants().issue_refresh_token();
     let rest = configuration(&house, &provider, &spy, [&first_grant, &other_grant]);
@@ -171,9 +193,21 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     };
 
     let mut daemon = house.serve();
-    for account in
-        ["plain", "login", "digest", "wrong", "moved", "bearer", "unattended", "dead", "stranger", "person"]
-    {
+    for account in [
+        "plain",
+        "login",
+        "digest",
+        "wrong",
+        "moved",
+        "bearer",
+        "unattended",
+        "certified",
+        "robot",
+        "phone",
+        "dead",
+        "stranger",
+        "person",
+    ] {
         mail(account);
     }
     log_in(&house);
@@ -181,7 +215,11 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     let printed = house.authorize("person");
     let consent = printed.lines().find(|line| line.trim().starts_with("http")).unwrap().to_owned();
     shown.0.push(("account authorize".into(), printed.replace(&consent, "").into_bytes()));
-    provider.arrivals(7);
+    // As the code is, with its page.
+    let printed = house.cli(&["account", "authorize", "phone"]).ok();
+    let after = printed.split_once("waiting for you").unwrap().1.to_owned();
+    shown.0.push(("account authorize, by device".into(), after.into_bytes()));
+    provider.arrivals(10);
     shown.command(&house, &["account", "refresh", "person"]).ok();
     assert_ne!(shown.command(&house, &["account", "refresh", "dead"]).code, 0);
     assert_ne!(shown.command(&house, &["account", "refresh", "stranger"]).code, 0);
@@ -189,7 +227,7 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     provider.grants().revoke_access_tokens();
     provider.faults().once(Point::Mail, Fault::ReplyAndDrop("421 4.3.2 bye".into()));
     mail("person");
-    provider.arrivals(8);
+    provider.arrivals(11);
     provider.grants().set_broken(true);
     assert_ne!(shown.command(&house, &["account", "refresh", "person"]).code, 0);
     provider.grants().set_broken(false);
@@ -254,8 +292,10 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
         "{}",
         tokens.len()
     );
-    let exchange = spy.values(&["code", "code_verifier"]);
-    assert!(exchange.len() >= 2, "{exchange:?}");
+    let exchange = spy.values(&["code", "code_verifier", "device_code", "user_code"]);
+    assert!(exchange.len() >= 4, "{exchange:?}");
+    let assertions = spy.values(&["assertion", "client_assertion"]);
+    assert!(assertions.len() >= 2, "{assertions:?}");
     let mut secrets: Vec<_> = [
         PASSWORD,
         WRONG_PASSWORD,
@@ -273,6 +313,9 @@ fn no_secret_is_shown_anywhere_at_trace_level() {
     secrets.extend(
         exchange.iter().map(|code| Canary::new(&format!("code or verifier {code}"), code.as_bytes())),
     );
+    secrets.extend(assertions.iter().map(|assertion| Canary::new("an assertion", assertion.as_bytes())));
+    let line = keys.key.lines().nth(1).unwrap();
+    secrets.push(Canary::new("a private key", line.as_bytes()));
     let state = url::Url::parse(consent.trim()).unwrap();
     let state = state.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
     secrets.push(Canary::new("the state of the consent", state.as_bytes()));

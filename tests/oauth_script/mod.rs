@@ -70,6 +70,16 @@ impl Provider {
         provider
     }
 
+    /// One that somebody else serves.
+    pub fn at(address: std::net::SocketAddr) -> Self {
+        Self {
+            url: format!("http://{address}/token").parse().unwrap(),
+            answers: Arc::default(),
+            forms: Arc::default(),
+            journal: Arc::default(),
+        }
+    }
+
     pub fn requests(&self) -> Vec<Form> {
         self.forms.lock().unwrap().clone()
     }

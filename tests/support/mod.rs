@@ -10,6 +10,7 @@
 pub mod browser;
 pub mod client;
 pub mod faulty;
+pub mod keys;
 pub mod queue;
 pub mod recorder;
 pub mod tls;
@@ -222,7 +223,8 @@ impl House {
         )
     }
 
-    fn server(&self, provider: &Provider) -> String {
+    /// The lines that say where its mail goes.
+    pub fn server(&self, provider: &Provider) -> String {
         let (smtp, ca) = (provider.smtp_address(), self.path("ca.pem"));
         format!("address = \"{}\"\nport = {}\nca_file = \"{}\"\n", smtp.ip(), smtp.port(), ca.display())
     }
