@@ -171,9 +171,10 @@ const EXITS: [(&str, &str); 7] = [
 ];
 
 /// serde stays at the rim: what is written to disk, to the control socket, or comes from a stranger.
-const RIM: [&str; 21] = [
+const RIM: [&str; 22] = [
     "admin/control.rs",
     "admin/protocol.rs",
+    "admin/protocol/",
     "admin/service.rs",
     "alert/book.rs",
     "alert/command.rs",

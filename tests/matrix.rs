@@ -209,7 +209,6 @@ fn every_account_sends(security: &str, sandbox: SandboxSecurity, secured: bool) 
         assert_eq!(received.tls != "none", secured, "{} {}", received.tls, cell.text);
     }
     house.queue_empties();
-    println!("{security}: {} accounts, a message each", cells.len());
 }
 
 #[test]

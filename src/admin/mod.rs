@@ -2,6 +2,7 @@
 
 mod authorize;
 mod control;
+pub mod examination;
 mod http;
 mod moving;
 pub mod protocol;

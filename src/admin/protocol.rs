@@ -1,10 +1,11 @@
 //! The control socket's language: one request a connection, as a line of JSON; answers are lines of JSON, the last of
 //! which is `done` or `failed`. Keys are only ever added.
 
-use secrecy::SecretString;
+mod passphrase;
+
+pub use passphrase::Passphrase;
+
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use zeroize::Zeroize as _;
 
 /// What the CLI asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,10 +61,18 @@ pub enum Request {
         /// Take them in place of grants that are not known to be dead.
         replace: bool,
     },
-    /// Connects and logs in.
+    /// Walks the account's way upstream: `progress` with an [`ExaminationView`], then `done` with a sentence.
     AccountTest {
         /// The account's id.
         id: String,
+        /// Send a message to this address in the end.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// The same for several accounts, or for all: `progress` with an [`ExaminationView`] each.
+    Doctor {
+        /// Their ids; none is all active ones.
+        ids: Vec<String>,
     },
     /// The queue: `done` with a list of [`MessageView`].
     QueueList {
@@ -103,39 +112,36 @@ pub enum Request {
     Reload,
 }
 
-/// A passphrase on its way over the socket. No `Debug` shows it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Passphrase(String);
-
-impl Passphrase {
-    /// Takes it from where it was typed.
-    pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    /// Whether nothing was typed.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
+/// An account's way upstream, as far as it goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExaminationView {
+    /// The account.
+    pub account: String,
+    /// Its server as `host:port`.
+    pub server: String,
+    /// The steps up to the first that fails.
+    pub steps: Vec<StepView>,
+    /// Nothing is missing.
+    pub well: bool,
+    /// What is missing.
+    pub verdict: String,
+    /// What cures it; empty where there is nothing to do but wait.
+    pub cure: String,
+    /// The exit code that goes with it: 0, 1 where somebody has to act, 69 where the server is not to be had.
+    pub exit_code: u8,
 }
 
-impl From<Passphrase> for SecretString {
-    fn from(passphrase: Passphrase) -> Self {
-        passphrase.0.clone().into()
-    }
-}
-
-impl Drop for Passphrase {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl fmt::Debug for Passphrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Passphrase([redacted])")
-    }
+/// One step of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepView {
+    /// `DNS`, `TCP`, `TLS`, `token`, `AUTH` or `MAIL FROM`.
+    pub step: String,
+    /// Whether it went well.
+    pub ok: bool,
+    /// What was seen.
+    pub detail: String,
+    /// Milliseconds that it took.
+    pub ms: u64,
 }
 
 /// Grants on their way to another host.

@@ -121,7 +121,8 @@ impl Service {
             Request::AccountImport { parcel, passphrase, replace } => {
                 self.import(parcel, passphrase, replace).await
             }
-            Request::AccountTest { id } => self.test(&id).await,
+            Request::AccountTest { id, to } => self.test(&id, to.as_deref(), progress).await,
+            Request::Doctor { ids } => self.doctor(&ids, progress).await,
             Request::QueueList { account, most } => {
                 let queue = self.queue.clone();
                 let account = account.as_deref().map(AccountId::new);
@@ -149,27 +150,6 @@ impl Service {
                 Ok(sentence) => done(sentence),
                 Err(problem) => failed(CONFIGURATION, problem),
             },
-        }
-    }
-
-    async fn test(&self, id: &str) -> Answer {
-        let account = match self.account(id) {
-            Ok(account) => account,
-            Err(answer) => return answer,
-        };
-        let upstream = match (self.upstreams)(&account.id) {
-            Some(Ok(upstream)) => upstream,
-            Some(Err(error)) => return failed(CONFIGURATION, format!("account {id}: {error}")),
-            None => return failed(FAILED, format!("account {id} is inactive: set active = true and reload")),
-        };
-        self.tokens.ask_again(&account.id);
-        match upstream.probe().await {
-            Ok(()) => {
-                self.queue.resume(&account.id);
-                let server = format!("{}:{}", account.server.host, account.server.port);
-                done(format!("{id}: connected to {server} and logged in"))
-            }
-            Err((_, trouble)) => failed(UNAVAILABLE, format!("{id}: {trouble}. {}", trouble.remedy)),
         }
     }
 
@@ -269,7 +249,7 @@ impl Service {
         })
     }
 
-    fn account(&self, id: &str) -> Result<Account, Answer> {
+    pub(super) fn account(&self, id: &str) -> Result<Account, Answer> {
         let snapshot = self.live.get();
         snapshot.account(&AccountId::new(id)).cloned().ok_or_else(|| {
             let known: Vec<&str> = snapshot.config.accounts.iter().map(|a| a.id.as_str()).collect();

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     account::{Account, forecast::died_of_testing, token::TokenState},
     mail::Timestamp,
-    oauth::GrantStatus,
+    oauth::{GrantStatus, explain},
     queue::{LaneView, Listed},
 };
 use std::time::SystemTime;
@@ -45,19 +45,21 @@ impl Service {
                         account.id
                     ))
                 } else {
-                    authorize()
+                    let cure =
+                        explain(reason).map(|explained| format!("{}; ", explained.cure)).unwrap_or_default();
+                    authorize().map(|authorize| format!("{cure}{authorize}"))
                 };
-                ("needs_authorization", Some((reason.clone(), remedy)))
+                let meaning =
+                    explain(reason).map_or_else(|| reason.clone(), |e| format!("{} ({reason})", e.meaning));
+                ("needs_authorization", Some((meaning, remedy)))
             }
             _ if lane.is_some_and(|lane| lane.stopped.is_some() && lane.trouble.is_some()) => {
                 ("failing", lane_trouble)
             }
-            Some(TokenState::Refreshing { trouble: Some(trouble) }) => {
-                ("failing", Some((trouble.clone(), None)))
-            }
+            Some(TokenState::Refreshing { trouble: Some(trouble) }) => ("failing", Some(explained(trouble))),
             _ => ("ready", None),
         };
-        let grant_trouble = grant.as_ref().and_then(|g| g.trouble.clone()).map(|t| (t, None));
+        let grant_trouble = grant.as_ref().and_then(|g| g.trouble.as_deref()).map(explained);
         let (last_error, remedy) = match trouble.or(grant_trouble) {
             Some((trouble, remedy)) => (Some(trouble), remedy),
             None => (None, None),
@@ -89,6 +91,14 @@ impl Service {
             queued: lane.map_or(0, |lane| lane.tally.outstanding()),
             remark: None,
         }
+    }
+}
+
+/// A trouble of the token side, with what it means and what cures it.
+fn explained(trouble: &str) -> (String, Option<String>) {
+    match explain(trouble) {
+        Some(explained) => (format!("{} ({trouble})", explained.meaning), Some(explained.cure.to_owned())),
+        None => (trouble.to_owned(), None),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     arguments::AccountCommand,
     client::{ask, ask_once},
-    moving,
+    doctor, moving,
     output::{complain, say, say_json, say_table},
 };
 use crate::{
@@ -34,13 +34,7 @@ pub(super) fn account(config: Option<&Path>, command: AccountCommand) -> ExitCod
         AccountCommand::Show { id, json } => shown(ask_once(config, &Request::AccountShow { id }), json),
         AccountCommand::Refresh { id } => shown(ask_once(config, &Request::AccountRefresh { id }), false),
         AccountCommand::Forget { id } => shown(ask_once(config, &Request::AccountForget { id }), false),
-        AccountCommand::Test { id } => match ask_once(config, &Request::AccountTest { id }) {
-            Ok(value) => {
-                say(value.as_str().unwrap_or_default());
-                ExitCode::SUCCESS
-            }
-            Err(code) => code,
-        },
+        AccountCommand::Test { id, to } => doctor::test(config, id, to),
         AccountCommand::Export { ids, to, passphrase_file } => {
             moving::export(config, ids, &to, passphrase_file)
         }

@@ -56,6 +56,19 @@ pub enum Command {
         #[command(subcommand)]
         command: AccountCommand,
     },
+    /// Walk DNS, TCP, TLS, token, AUTH and MAIL FROM for each account, and say what is missing and what cures it
+    #[command(
+        after_help = "Example:\n  waxseal doctor support\n\nExit code: 0 where nothing is missing, 69 where a server \
+        is not to be had, 1 where somebody has to act."
+    )]
+    Doctor {
+        /// These accounts; all active ones where none is named
+        #[arg(value_name = "ACCOUNT")]
+        accounts: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Write accounts out of another tool's configuration into conf.d
     #[command(after_help = "Example:\n  waxseal import postfix /etc/postfix/main.cf --dry-run\n\n\
         Passwords and tokens come along. What does not is said with its file, line and name. A file that is there \
@@ -149,10 +162,14 @@ pub enum AccountCommand {
         #[arg(long)]
         no_browser: bool,
     },
-    /// Connect and log in
+    /// Connect, log in and say MAIL FROM, step by step
+    #[command(after_help = "Example:\n  waxseal account test support --to me@example.org")]
     Test {
         /// The account's id
         id: String,
+        /// Then send a test message to this address
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<String>,
     },
     /// Refresh the token now
     Refresh {

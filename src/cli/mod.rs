@@ -7,6 +7,7 @@ pub mod check;
 mod client;
 mod conf_d;
 mod demo;
+mod doctor;
 mod import;
 mod moving;
 mod output;
@@ -47,6 +48,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             route::route(config, query, json)
         }
         Command::Account { command } => account::account(config, command),
+        Command::Doctor { accounts, json } => doctor::doctor(config, accounts, json),
         Command::Import(arguments) => import::import(config, &arguments),
         Command::Queue { command } => queue::queue(config, command),
         Command::Trace { query, limit, json } => trace::trace(config, &query, limit, json),

@@ -119,3 +119,46 @@ fn whatever_holds_or_pauses_a_lane_has_a_remedy() {
         }
     }
 }
+
+/// Every rule as a line of `docs/troubleshooting.md`.
+fn document() -> String {
+    let mut text = String::new();
+    for rule in RULES {
+        let mut sign = Vec::new();
+        if rule.code > 0 {
+            sign.push(rule.code.to_string());
+        }
+        if let Some((subject, detail)) = rule.enhanced {
+            let detail = if detail == ANY { "*".to_owned() } else { detail.to_string() };
+            sign.push(format!("x.{subject}.{detail}"));
+        }
+        let word = if rule.word.is_empty() { String::new() } else { format!(" “{}”", rule.word) };
+        let provider = rule.provider.map_or_else(|| "any".to_owned(), |kind| kind.as_str().to_owned());
+        let at = match rule.at {
+            Anywhere => "anywhere".to_owned(),
+            Login => "AUTH".to_owned(),
+            Transaction => "a transaction".to_owned(),
+            Only(stage) => stage.to_string(),
+        };
+        let fate = match (&rule.lane, rule.fate) {
+            (Pause, _) => "the account's mail is held",
+            (LaneEffect::Hold(_), _) => "the account's mail is held for an hour or more",
+            (BackOff, _) => "slower, and again",
+            (_, Fail) => "these recipients fail",
+            _ => "again on the schedule",
+        };
+        let cure = if rule.remedy.is_empty() { "wait" } else { rule.remedy };
+        text.push_str(&format!(
+            "| {}{word} | {at} | {provider} | {} | {cure} | {fate} |\n",
+            sign.join(" "),
+            rule.explanation
+        ));
+    }
+    text
+}
+
+#[test]
+fn the_document_has_every_rule() {
+    let text = std::fs::read_to_string("docs/troubleshooting.md").unwrap();
+    assert!(text.contains(&document()), "docs/troubleshooting.md should have\n{}", document());
+}

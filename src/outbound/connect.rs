@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpStream, lookup_host},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -20,16 +20,9 @@ const ADDRESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to the first address of `host` that answers, within the timeout of [`Stage::Connect`].
 pub(super) async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
-    let unreachable = |why: String| Failure::new(Stage::Connect, Cause::Unreachable(why));
     let deadline = Instant::now() + Stage::Connect.timeout();
-    let host = bare_host(host);
-    let addresses: Vec<SocketAddr> = timeout_at(deadline, lookup_host((host, port)))
-        .await
-        .map_err(|_| unreachable(format!("the name {host} was not resolved in time")))?
-        .map_err(|error| unreachable(format!("the name {host} does not resolve: {error}")))?
-        .collect();
-    let mut last = format!("the name {host} has no address");
-    for address in addresses {
+    let mut last = String::new();
+    for address in resolved(host, port).await? {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
@@ -44,6 +37,26 @@ pub(super) async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
         }
     }
     Err(unreachable(last))
+}
+
+/// The addresses of `host`, at least one, within the timeout of [`Stage::Connect`].
+pub(super) async fn resolved(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let host = bare_host(host);
+    let looked_up = timeout(Stage::Connect.timeout(), lookup_host((host, port)));
+    let addresses: Vec<SocketAddr> = looked_up
+        .await
+        .map_err(|_| unreachable(format!("the name {host} was not resolved in time")))?
+        .map_err(|error| unreachable(format!("the name {host} does not resolve: {error}")))?
+        .collect();
+    if addresses.is_empty() {
+        Err(unreachable(format!("the name {host} has no address")))
+    } else {
+        Ok(addresses)
+    }
+}
+
+fn unreachable(why: String) -> Failure {
+    Failure::new(Stage::Connect, Cause::Unreachable(why))
 }
 
 /// Shakes hands over `stream`; the certificate has to bear `host`.

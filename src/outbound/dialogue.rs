@@ -80,7 +80,7 @@ impl Dialler<'_> {
     }
 
     /// Everything up to AUTH. Also says whether the server is on loopback.
-    async fn greet(&self) -> Result<(Connection, bool), Failure> {
+    pub(super) async fn greet(&self) -> Result<(Connection, bool), Failure> {
         let server = &self.account.server;
         let stream = connect::tcp(&server.host, server.port).await?;
         let on_loopback = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());

@@ -4,6 +4,7 @@ use super::{LaneEffect, Stage, Trouble, classify::classify};
 use crate::{
     account::{AccountType, token::NoToken},
     mail::{EnhancedCode, Reply},
+    oauth::{Explained, explain},
 };
 
 /// Why a step failed.
@@ -176,20 +177,31 @@ fn no_token(why: &NoToken) -> (String, String) {
         NoToken::Unauthorized { account } => {
             ("the account has no token yet".to_owned(), format!("run `waxseal account authorize {account}`"))
         }
-        NoToken::Rejected { account, reason } => (
-            format!("the authorization server refuses the grant: {reason}"),
-            format!("run `waxseal account authorize {account}`"),
-        ),
-        NoToken::Misconfigured { account, reason } => (
-            format!("the authorization server refuses the client: {reason}"),
-            format!(
-                "correct client_id, client_secret, tenant or scope of account {account}, or renew the secret at \
-                 the provider; then reload"
+        NoToken::Rejected { account, reason } => {
+            let authorize = format!("run `waxseal account authorize {account}`");
+            match explain(reason) {
+                Some(Explained { meaning, cure, .. }) => {
+                    (format!("{meaning} ({reason})"), format!("{cure}; {authorize}"))
+                }
+                None => (format!("the authorization server refuses the grant: {reason}"), authorize),
+            }
+        }
+        NoToken::Misconfigured { account, reason } => match explain(reason) {
+            Some(Explained { meaning, cure, .. }) => (format!("{meaning} ({reason})"), (*cure).to_owned()),
+            None => (
+                format!("the authorization server refuses the client: {reason}"),
+                format!(
+                    "correct client_id, client_secret, tenant or scope of account {account}, or renew the secret at \
+                     the provider; then reload"
+                ),
             ),
-        ),
+        },
         NoToken::Unavailable { reason, .. } => (
             format!("no access token from the authorization server: {reason}"),
-            "it is asked again by itself".to_owned(),
+            match explain(reason) {
+                Some(explained) => format!("it is asked again by itself; if it lasts: {}", explained.cure),
+                None => "it is asked again by itself".to_owned(),
+            },
         ),
     }
 }

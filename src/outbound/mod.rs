@@ -6,6 +6,7 @@ mod connect;
 mod content;
 mod dialogue;
 mod encode;
+mod examine;
 mod failure;
 mod growing;
 mod pool;
@@ -19,6 +20,7 @@ mod wording;
 
 pub use classify::{Fate, Verdict, classify};
 pub use encode::DotStuffer;
+pub use examine::{Examination, Leg, Walked};
 pub use growing::{Grower, Growing, growing};
 pub use pool::Upstream;
 pub use replies::{NoReply, first_reply};

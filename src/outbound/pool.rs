@@ -132,7 +132,12 @@ impl Upstream {
         }
     }
 
-    fn dialler(&self) -> Dialler<'_> {
+    /// Whose smarthost it is.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    pub(super) fn dialler(&self) -> Dialler<'_> {
         Dialler {
             account: &self.account,
             hostname: &self.hostname,
