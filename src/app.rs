@@ -8,7 +8,7 @@ mod upstreams;
 
 use crate::{
     account::token::TokenState,
-    admin::{self, Health, Service},
+    admin::{self, AdminToken, Health, Service},
     config::{Config, LiveConfig, Snapshot, front_door, load_from_process_env},
     history::History,
     inbound::{Admission, Pickup},
@@ -124,7 +124,9 @@ impl App {
         let bound = Arc::new(AtomicBool::new(false));
         if let Some(socket) = admin_socket {
             let health = health_of(bound.clone(), queue.clone());
-            tasks.spawn(admin::serve_http(socket, service.clone(), health, rest.clone())?);
+            let token = AdminToken::load_or_make(&state_dir)
+                .with_context(|| format!("the admin token in {} is of no use", state_dir.display()))?;
+            tasks.spawn(admin::serve_http(socket, service.clone(), health, token, rest.clone())?);
         }
         tasks.spawn(resume_on_new_tokens(tokens.clone(), queue.clone(), rest.clone()));
         tasks.spawn(oauth::refresher::run(tokens.clone(), rest.clone()));

@@ -1,16 +1,20 @@
-//! HTTP on the admin address: health, readiness, and the OAuth callback.
+//! HTTP on the admin address: health, readiness, metrics, and the OAuth callback.
 
-use super::service::{Health, Service};
+use super::{
+    metrics::MEDIA_TYPE,
+    service::{Health, Service},
+    token::AdminToken,
+};
 use crate::oauth::{Authorized, Callback};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 struct Web {
     service: Arc<Service>,
     health: Health,
+    token: AdminToken,
     address: SocketAddr,
 }
 
@@ -29,13 +34,15 @@ pub fn serve_http(
     listener: TcpListener,
     service: Arc<Service>,
     health: Health,
+    token: AdminToken,
     stop: CancellationToken,
 ) -> io::Result<impl Future<Output = ()> + Send + use<>> {
     let address = listener.local_addr()?;
-    let web = Web { service, health, address };
+    let web = Web { service, health, token, address };
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/oauth/callback", get(callback))
         .layer(middleware::from_fn_with_state(web.clone(), guard))
         .with_state(web);
@@ -83,6 +90,17 @@ async fn ready(State(web): State<Web>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()
     }
+}
+
+/// For whoever has the admin token.
+async fn metrics(State(web): State<Web>, headers: HeaderMap) -> Response {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !web.token.is_in(given) {
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        let text = "the token in state_dir/admin.token is asked for: Authorization: Bearer TOKEN\n";
+        return (StatusCode::UNAUTHORIZED, challenge, text).into_response();
+    }
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], web.service.metrics(SystemTime::now())).into_response()
 }
 
 /// Where providers send browsers back to (RFC 6749 §4.1.2).

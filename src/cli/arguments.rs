@@ -154,7 +154,7 @@ pub enum AccountCommand {
         /// Show a code to be typed on another device (also what an account with grant = "device_code" does)
         #[arg(long)]
         device: bool,
-        /// Print a link for an administrator on another machine, good for a day, and do not wait; [admin] public_url has
+        /// Print a link for an administrator on another machine, good for a day, and do not wait; public_url has
         /// to be reachable from there
         #[arg(long, conflicts_with = "device")]
         link: bool,

@@ -22,6 +22,7 @@ pub use device::DeviceSignIn;
 pub use explain::{Explained, explain};
 pub use moving::{Arrival, MoveError};
 pub use prove::{Proof, ProofFuture, Prover};
+pub use standing::Asked;
 pub use tokens::{Clock, GrantStatus, Tokens};
 
 use crate::account::{

@@ -199,7 +199,11 @@ impl Shared {
 
     /// Clears what went before and tells whoever waits for this account.
     pub(super) fn available(&self, entry: &Entry, token: AccessToken) -> AccessToken {
-        entry.standing().works();
+        {
+            let mut standing = entry.standing();
+            standing.works();
+            standing.asked.granted += 1;
+        }
         self.signal(&entry.id);
         token
     }

@@ -44,6 +44,21 @@ pub(super) struct Standing {
     failures: u32,
     not_before: Option<Instant>,
     forced_at: Option<Instant>,
+    /// What token requests came to, since the start.
+    pub(super) asked: Asked,
+}
+
+/// What token requests came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// A token came.
+    pub granted: u64,
+    /// The grant was refused.
+    pub rejected: u64,
+    /// The client was refused.
+    pub misconfigured: u64,
+    /// No answer that says anything.
+    pub unavailable: u64,
 }
 
 impl Entry {
@@ -64,6 +79,7 @@ impl Entry {
                 failures: 0,
                 not_before: None,
                 forced_at: None,
+                asked: Asked::default(),
             }),
         }
     }
@@ -170,6 +186,11 @@ impl Standing {
 
     fn judged(&mut self, trouble: TokenTrouble, instant: Instant) -> NoToken {
         self.failures = self.failures.saturating_add(1);
+        match &trouble {
+            TokenTrouble::Rejected { .. } => self.asked.rejected += 1,
+            TokenTrouble::Operator { .. } => self.asked.misconfigured += 1,
+            TokenTrouble::Unavailable { .. } => self.asked.unavailable += 1,
+        }
         self.misconfigured = matches!(trouble, TokenTrouble::Operator { .. });
         let (reason, wait) = match trouble {
             TokenTrouble::Rejected { reason } => {

@@ -5,7 +5,7 @@ use super::{
     authorize::Pending,
     client::{TokenClient, same},
     renew::Eagerness,
-    standing::Entry,
+    standing::{Asked, Entry},
 };
 use crate::{
     account::{
@@ -50,6 +50,8 @@ pub struct GrantStatus {
     pub expires_at: Option<SystemTime>,
     /// The last failure, where none of the requests since has succeeded.
     pub trouble: Option<String>,
+    /// What token requests came to, since the start.
+    pub asked: Asked,
 }
 
 pub(super) struct Shared {
@@ -139,6 +141,7 @@ impl Tokens {
             authorized_at: consent.map(|consent| consent.authorized_at),
             rotated_at: consent.map(|consent| consent.rotated_at),
             forecast: forecast(&standing.account, tokens),
+            asked: standing.asked,
             refreshed_at: tokens.map(|tokens| tokens.refreshed_at),
             expires_at: tokens.and_then(|tokens| tokens.access_token.as_ref()).map(|(_, ends)| *ends),
             trouble: standing.rejected.clone().or_else(|| standing.trouble.clone()),
