@@ -57,6 +57,11 @@ fn where_nothing_is_missing_it_says_so() {
     assert_eq!(names(&seen), ["DNS", "TCP", "TLS", "token", "AUTH", "MAIL FROM"]);
     let Ran { code, stdout, .. } = house.cli(&["doctor"]);
     assert_eq!((code, stdout.matches("Nothing is missing.").count()), (0, 2), "{stdout}");
+    let online = house.cli(&["check", "--online"]).ok();
+    assert!(
+        online.contains("The configuration is valid.") && online.contains("Nothing is missing."),
+        "{online}"
+    );
     assert!(provider.received().is_empty());
 }
 

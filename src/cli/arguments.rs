@@ -32,6 +32,9 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Then connect and log in with every active account, as `waxseal doctor` does
+        #[arg(long, conflicts_with = "json")]
+        online: bool,
     },
     /// Which account a sender maps to, and why
     Route {

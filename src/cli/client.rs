@@ -64,7 +64,7 @@ fn state_dir(config: Option<&Path>) -> Result<PathBuf, ExitCode> {
 }
 
 /// Says that the daemon does not answer, and gives the exit code for it.
-fn down(path: &Path, error: &io::Error) -> ExitCode {
+pub(super) fn down(path: &Path, error: &io::Error) -> ExitCode {
     let hint = match error.kind() {
         ErrorKind::PermissionDenied => "you need the rights of its user or group; try sudo",
         _ => "is it running? start it with `systemctl start waxseal` or `waxseal serve`",

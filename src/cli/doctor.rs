@@ -1,7 +1,7 @@
 //! `waxseal doctor` and `waxseal account test`: an account's way upstream, step by step.
 
 use super::{
-    client::{SOCKET, ask, converse},
+    client::{SOCKET, ask, converse, down},
     output::{complain, complain_of_config, say, say_json, say_table},
 };
 use crate::{
@@ -18,7 +18,12 @@ use crate::{
     outbound::Upstream,
 };
 use std::{
-    io::IsTerminal as _, os::unix::net::UnixStream, path::Path, process::ExitCode, sync::Arc, time::Duration,
+    io::{ErrorKind, IsTerminal as _},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
 };
 
 const WELL: u8 = 0;
@@ -59,6 +64,9 @@ pub(super) fn doctor(config: Option<&Path>, ids: Vec<String>, json: bool) -> Exi
             if let Err(code) = converse(stream, &path, &Request::Doctor { ids }, &mut show) {
                 return code;
             }
+        }
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            return down(&path, &error);
         }
         Err(_) => {
             complain("the daemon is not running: what it alone knows, the tokens, is left out");

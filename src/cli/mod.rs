@@ -41,7 +41,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve => serve::serve(config),
         Command::Demo(arguments) => demo::demo(&arguments),
-        Command::Check { json } => check::check(config, json),
+        Command::Check { online: true, .. } => match check::check(config, false) {
+            ExitCode::SUCCESS => doctor::doctor(config, Vec::new(), false),
+            code => code,
+        },
+        Command::Check { json, .. } => check::check(config, json),
         Command::Route { address, client, listener, user, json } => {
             let (listener, user) = (listener.as_deref(), user.as_deref());
             let query = route::RouteQuery { sender: &address, client, listener, user };
