@@ -319,6 +319,59 @@ fn accounts_are_added_by_flags() {
 }
 
 #[test]
+fn every_grant_can_be_added_and_check_takes_it() {
+    let host = Host::new("");
+    let keys = support::keys::Keys::new();
+    let (pair, robot) = (host.0.path().join("app.pem"), host.0.path().join("robot.json"));
+    keys.write_pair(&pair);
+    keys.write_service_account(&robot);
+    let (pair, robot) = (pair.display().to_string(), robot.display().to_string());
+    let add = |id: &str, kind: &str, grant: &str, more: &[&str]| {
+        let (domain, username) = (format!("{id}.example"), format!("{id}@{id}.example"));
+        let words = [
+            "account",
+            "add",
+            id,
+            "--type",
+            kind,
+            "--domain",
+            &domain,
+            "--username",
+            &username,
+            "--grant",
+            grant,
+        ];
+        host.run(&[&words[..], more].concat())
+    };
+    let certified = ["--client-id", "c", "--client-certificate", &pair, "--client-key", &pair];
+    let said = add("phone", "microsoft", "device_code", &certified).ok();
+    assert!(said.contains("waxseal account authorize phone"), "{said}");
+    let tenant = ["--tenant", "contoso.example"];
+    add("app", "microsoft", "client_credentials", &[&certified[..], &tenant].concat()).ok();
+    let said = add("robot", "google", "service_account", &["--service-account-file", &robot]).ok();
+    assert!(!said.contains("authorize"), "{said}");
+    let generic = [
+        "--address",
+        "smtp.x.example",
+        "--token-endpoint",
+        "https://x.example/t",
+        "--scope",
+        "s",
+        "--client-id",
+        "c",
+    ];
+    let lacking = add("tv", "oauth2", "device_code", &generic);
+    assert!(lacking.code == 2 && lacking.stderr.contains("--device-authorization-endpoint"), "{lacking:?}");
+    let device = ["--device-authorization-endpoint", "https://x.example/d"];
+    add("tv", "oauth2", "device_code", &[&generic[..], &device].concat()).ok();
+    assert_eq!(host.files(), ["app.toml", "phone.toml", "robot.toml", "tv.toml"]);
+    let checked = host.run(&["check"]).ok();
+    assert!(checked.contains("signed in by device") && checked.contains("as a service account"), "{checked}");
+    let alone = add("half", "microsoft", "device_code", &["--client-id", "c", "--client-key", &pair]);
+    assert_eq!(alone.code, 2, "{alone:?}");
+}
+
+#[test]
 fn a_secret_from_standard_input_is_written_and_never_shown() {
     let host = Host::new("");
     let words = ["account", "add", "g", "--type", "google", "--default", "--username", "g@example.com"];

@@ -54,7 +54,8 @@ pub(super) fn add(config: Option<&Path>, arguments: AccountAdd) -> ExitCode {
         return ExitCode::FAILURE;
     }
     say(&format!("{} is written\n\nnext\n  waxseal reload", new[0].path.display()));
-    if draft.kind != AccountType::Basic && draft.text("grant") != Some("client_credentials") {
+    let signs_in = !matches!(draft.text("grant"), Some("client_credentials" | "service_account"));
+    if draft.kind != AccountType::Basic && signs_in {
         say(&format!("  waxseal account authorize {id}"));
     }
     say(&format!("  waxseal account test {id}"));
@@ -162,12 +163,21 @@ impl Form {
     }
 
     fn client(&mut self, draft: &mut Draft, arguments: &AccountAdd) -> io::Result<()> {
+        let grant = arguments.grant.as_deref().unwrap_or("authorization_code");
+        if grant == "service_account" {
+            return self.service_account(draft, arguments);
+        }
         let client =
             self.need(arguments.client_id.clone(), "--client-id", "Client (application) id", None)?;
         draft.set_some("client_id", client);
-        let own_name = arguments.grant.as_deref() == Some("client_credentials");
-        let needed = draft.kind == AccountType::Google || own_name;
-        self.secret(draft, "client_secret", arguments, needed)?;
+        let own_name = grant == "client_credentials";
+        if let (Some(certificate), Some(key)) = (&arguments.client_certificate, &arguments.client_key) {
+            draft.set("client_certificate", absolute(certificate)?);
+            draft.set("client_key", absolute(key)?);
+        } else {
+            let needed = draft.kind == AccountType::Google || own_name;
+            self.secret(draft, "client_secret", arguments, needed)?;
+        }
         if draft.kind == AccountType::Microsoft {
             let tenant = match &arguments.tenant {
                 None if own_name => self.need(None, "--tenant", "Directory (tenant) id", None)?,
@@ -189,12 +199,33 @@ impl Form {
             ("token_endpoint", &arguments.token_endpoint, "--token-endpoint", "Where tokens come from (URL)"),
             ("scope", &arguments.scope, "--scope", "What access is asked for (scope)"),
         ];
+        let in_a_browser = grant == "authorization_code";
         for (key, given, flag, question) in questions {
-            let wanted = generic && !(own_name && key == "authorization_endpoint");
+            let wanted = generic && (in_a_browser || key != "authorization_endpoint");
             let value = if wanted { self.need(given.clone(), flag, question, None)? } else { given.clone() };
             draft.set_some(key, value);
         }
-        draft.set_some("grant", arguments.grant.clone().filter(|grant| grant != "authorization_code"));
+        let device = &arguments.device_authorization_endpoint;
+        let device = if grant == "device_code" && draft.kind != AccountType::Microsoft {
+            let question = "Where a code for another device is had (URL)";
+            self.need(device.clone(), "--device-authorization-endpoint", question, None)?
+        } else {
+            device.clone()
+        };
+        draft.set_some("device_authorization_endpoint", device);
+        draft.set_some("grant", Some(grant).filter(|grant| *grant != "authorization_code"));
+        Ok(())
+    }
+
+    fn service_account(&mut self, draft: &mut Draft, arguments: &AccountAdd) -> io::Result<()> {
+        let given = arguments.service_account_file.as_ref().map(|path| path.display().to_string());
+        let question = "Key file of the service account (JSON)";
+        if let Some(file) = self.need(given, "--service-account-file", question, None)? {
+            draft.set("service_account_file", absolute(Path::new(&file))?);
+        }
+        draft.set("grant", "service_account");
+        draft.set_some("token_endpoint", arguments.token_endpoint.clone());
+        draft.set_some("scope", arguments.scope.clone());
         Ok(())
     }
 
@@ -207,7 +238,7 @@ impl Form {
         needed: bool,
     ) -> io::Result<()> {
         let secret = if let Some(path) = &arguments.secret_file {
-            Some(Secret::File(std::path::absolute(path)?.display().to_string()))
+            Some(Secret::File(absolute(path)?))
         } else if let Some(name) = &arguments.secret_env {
             Some(Secret::Variable(name.clone()))
         } else if let Some(name) = &arguments.secret_credential {
@@ -226,6 +257,11 @@ impl Form {
         draft.set_some(key, secret);
         Ok(())
     }
+}
+
+/// The daemon has another working directory.
+fn absolute(path: &Path) -> io::Result<String> {
+    Ok(std::path::absolute(path)?.display().to_string())
 }
 
 fn given(text: Zeroizing<String>) -> Option<Secret> {

@@ -98,8 +98,20 @@ pub struct AccountAdd {
     #[arg(long)]
     pub scope: Option<String>,
     /// How the first token is got
-    #[arg(long, value_parser = ["authorization_code", "client_credentials"])]
+    #[arg(long, value_parser = ["authorization_code", "device_code", "client_credentials", "service_account"])]
     pub grant: Option<String>,
+    /// Where a code for another device is had (oauth2)
+    #[arg(long, value_name = "URL")]
+    pub device_authorization_endpoint: Option<String>,
+    /// A certificate, PEM, in place of the client secret (oauth2, microsoft)
+    #[arg(long, value_name = "PATH", requires = "client_key")]
+    pub client_certificate: Option<PathBuf>,
+    /// Its key, PEM; may be the same file
+    #[arg(long, value_name = "PATH", requires = "client_certificate")]
+    pub client_key: Option<PathBuf>,
+    /// The key file of a service account (google)
+    #[arg(long, value_name = "PATH")]
+    pub service_account_file: Option<PathBuf>,
     /// Print the TOML, without secrets, and write nothing
     #[arg(long)]
     pub dry_run: bool,
