@@ -1,5 +1,6 @@
 //! Thirty days in the life of twenty grants, on a clock that stands still but for our own waits: refresh tokens that rotate
-//! on every use, an authorization server that is away, busy, or a captive portal now and then, and two real `kill -9`s.
+//! on every use, with and without grace, and others that never do, an authorization server that is away, busy, or a
+//! captive portal now and then, access tokens revoked ahead of their end, and two real `kill -9`s.
 //!
 //! A child process (this binary again) holds the daemon's own parts, `Tokens`, refresher and store, and the server beside
 //! them, since a clock that stands still knows nothing of other processes. The server's memory is a file that is written
@@ -50,38 +51,49 @@ const DAYS: u64 = 30;
 const DAY: u64 = 86_400;
 /// The instant at which it all begins, in seconds since the epoch.
 const START: u64 = 1_800_000_000;
-/// Access tokens that the server remembers of an account; older ones have long ended.
-const REMEMBERED: usize = 20;
+/// Access tokens that the server remembers of an account; to present an older one is a mistake.
+const REMEMBERED: usize = 4;
 /// Says to this binary that it is the child, and where its files are.
 const CHILD: &str = "WAXSEAL_TOKEN_LIFE";
+
+/// What the server makes of a refresh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grants {
+    /// A new refresh token each time; the one before ends at once.
+    Rotating,
+    /// A new one each time; the one before goes on working until the new one has been used.
+    RotatingWithGrace,
+    /// The same refresh token for good.
+    Constant,
+    /// Nobody's: the client has tokens in its own name.
+    Unattended,
+}
 
 /// What an account is like.
 #[derive(Clone, Copy)]
 struct Kind {
     /// Life of its access tokens, in seconds.
     life: u64,
-    /// The refresh token before goes on working until the new one has been used.
-    grace: bool,
-    /// The client has tokens in its own name.
-    unattended: bool,
+    grants: Grants,
     /// Nobody sends through it.
     idle: bool,
 }
 
 fn kind(account: usize) -> Kind {
     let life = match account {
-        0 => 900,
+        0 => 600,
         1..=10 => 3600,
         11..=14 => 5400,
         15..=17 => 8 * 3600,
         _ => DAY,
     };
-    Kind {
-        life,
-        grace: account % 4 == 1,
-        unattended: account == 9 || account == 17,
-        idle: matches!(account, 4 | 13 | 16 | 19),
-    }
+    let grants = match account {
+        9 | 17 => Grants::Unattended,
+        1 | 5 | 10 | 13 | 18 => Grants::RotatingWithGrace,
+        2 | 7 | 12 | 16 => Grants::Constant,
+        _ => Grants::Rotating,
+    };
+    Kind { life, grants, idle: matches!(account, 4 | 13 | 16 | 19) }
 }
 
 /// What the authorization server remembers.
@@ -109,6 +121,8 @@ struct World {
     in_flight: Mutex<HashMap<usize, usize>>,
     /// Accounts with a rotated token that is not on disk yet.
     unsaved: Mutex<HashSet<usize>>,
+    /// Access tokens that were revoked, and that this process has been told of.
+    refused: Mutex<HashSet<(usize, u64)>>,
     file: PathBuf,
     begun: Instant,
     /// The server's time at `begun`.
@@ -148,9 +162,11 @@ impl World {
     fn die_on(&self, kill: u64, day: u64, account: usize) {
         let due = {
             let server = self.server.lock().unwrap();
-            server.kills == kill && self.now() > START + day * DAY && kind(account).grace
+            let grace = kind(account).grants == Grants::RotatingWithGrace;
+            server.kills == kill && self.now() > START + day * DAY && grace
         };
-        let precarious = self.unsaved.lock().unwrap().iter().any(|account| !kind(*account).grace);
+        let strict = |account: &usize| kind(*account).grants == Grants::Rotating;
+        let precarious = self.unsaved.lock().unwrap().iter().any(strict);
         if due && !precarious {
             let mut server = self.server.lock().unwrap();
             server.kills += 1;
@@ -214,11 +230,11 @@ async fn decide(world: &World, account: usize, form: &HashMap<String, String>) -
         sleep(Duration::from_secs(3600)).await;
         return answer(504, "");
     }
-    let Kind { life, grace, unattended, .. } = kind(account);
+    let Kind { life, grants, .. } = kind(account);
     let mut granted = serde_json::json!({ "token_type": "Bearer", "expires_in": life });
     {
         let mut server = world.server.lock().unwrap();
-        if !unattended {
+        if grants != Grants::Unattended {
             let number: u64 = form["refresh_token"].split_once('-').unwrap().1.parse().unwrap();
             let newest = server.newest.get(&account).copied().unwrap_or_default();
             let oldest = server.oldest.get(&account).copied().unwrap_or_default();
@@ -228,11 +244,14 @@ async fn decide(world: &World, account: usize, form: &HashMap<String, String>) -
                     .push(format!("account {account} came with {number}, good are {oldest} to {newest}"));
                 return answer(400, r#"{"error":"invalid_grant"}"#);
             }
-            server.newest.insert(account, newest + 1);
-            // With grace the one before ends when the new one is used.
-            server.oldest.insert(account, if grace { number } else { newest + 1 });
-            granted["refresh_token"] = format!("{account}-{}", newest + 1).into();
-            world.unsaved.lock().unwrap().insert(account);
+            if grants != Grants::Constant {
+                server.newest.insert(account, newest + 1);
+                // With grace the one before ends when the new one is used.
+                let grace = grants == Grants::RotatingWithGrace;
+                server.oldest.insert(account, if grace { number } else { newest + 1 });
+                granted["refresh_token"] = format!("{account}-{}", newest + 1).into();
+                world.unsaved.lock().unwrap().insert(account);
+            }
         }
         let ends = world.now() + life;
         let tokens = server.access.entry(account).or_default();
@@ -291,7 +310,16 @@ async fn send(world: Arc<World>, tokens: Tokens, account: usize) {
                 world.now()
             ));
         }
+        if world.refused.lock().unwrap().contains(&(account, number)) {
+            world.wrong(format!("account {account} presented {number} again, which had been refused"));
+        }
         world.server.lock().unwrap().presented += 1;
+        // An administrator ends sessions now and then. The client cannot know before the mail server says so.
+        if world.chance(2.0) {
+            world.trouble("revoked");
+            world.refused.lock().unwrap().insert((account, number));
+            tokens.refused(&id, &token);
+        }
     }
 }
 
@@ -307,6 +335,7 @@ async fn live(directory: &Path) {
         server: Mutex::new(server),
         in_flight: Mutex::default(),
         unsaved: Mutex::default(),
+        refused: Mutex::default(),
         file,
         begun: Instant::now(),
         from,
@@ -356,10 +385,10 @@ fn of(provider: &oauth_script::Provider, number: usize) -> Account {
     account.id = AccountId::new(&number.to_string());
     if let Login::OAuth(login) = &mut account.login {
         let client = Client { id: number.to_string(), proof: ClientProof::Nothing };
-        login.grant = match (&login.grant, kind(number).unattended) {
-            (_, true) => Grant::ClientCredentials(client),
-            (Grant::SignIn(_, sign_in), false) => Grant::SignIn(client, sign_in.clone()),
-            (grant, false) => grant.clone(),
+        login.grant = match (&login.grant, kind(number).grants) {
+            (_, Grants::Unattended) => Grant::ClientCredentials(client),
+            (Grant::SignIn(_, sign_in), _) => Grant::SignIn(client, sign_in.clone()),
+            (grant, _) => grant.clone(),
         };
     }
     account
@@ -371,7 +400,8 @@ fn thirty_days_and_two_kills_present_no_dead_token_and_lose_no_grant() {
         live(Path::new(&directory));
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
+    // `kill -9` leaves files in memory as they are, like the page cache; on a disk the syncs alone would take minutes.
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let begun = std::time::Instant::now();
     let mut kills = 0;
     loop {
@@ -399,13 +429,17 @@ fn thirty_days_and_two_kills_present_no_dead_token_and_lose_no_grant() {
         server.troubles
     );
     for (account, requests) in &server.requests {
-        let Kind { life, grace, unattended, idle } = kind(*account);
+        let Kind { life, grants, idle } = kind(*account);
+        let grants = match grants {
+            Grants::Rotating => "rotating",
+            Grants::RotatingWithGrace => "rotating with grace",
+            Grants::Constant => "constant",
+            Grants::Unattended => "in its own name",
+        };
         println!(
-            "account {account:2}: {:6.2} requests a day (tokens of {:4} min{}{}{})",
+            "account {account:2}: {:6.2} requests a day (tokens of {:4} min, {grants}{})",
             *requests as f64 / DAYS as f64,
             life / 60,
-            if unattended { ", in its own name" } else { ", rotating" },
-            if grace { " with grace" } else { "" },
             if idle { ", idle" } else { "" },
         );
     }
@@ -413,7 +447,7 @@ fn thirty_days_and_two_kills_present_no_dead_token_and_lose_no_grant() {
     assert_eq!((kills, server.kills), (2, 2));
     assert_eq!(server.most_in_flight, 1, "requests of one account at once");
     assert_eq!(server.requests.len(), ACCOUNTS);
-    assert!(server.troubles.len() == 4 && server.presented > 1_000, "{server:?}");
+    assert!(server.troubles.len() == 5 && server.presented > 1_000, "{server:?}");
     // An hour's token costs some thirty requests a day, and trouble a few more: nobody hammers the server.
     assert!(
         server
