@@ -11,7 +11,7 @@ use super::{
 use crate::account::{AccountId, token::TokenSet};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -61,12 +61,9 @@ impl SledStore {
         let (sled, snapshot) = (state_dir.join("tokens"), state_dir.join("tokens.snapshot"));
         let (key, key_path) = load_or_make(state_dir, credentials, snapshot.exists())?;
         let paths = Paths { state_dir: state_dir.to_owned(), sled, snapshot, key: key_path };
-        let saved = match snapshot::read(&paths.snapshot) {
-            Ok(saved) => saved,
-            Err(None) => {
-                warn!(path = %paths.snapshot.display(), "the token snapshot is damaged; the store itself is used");
-                None
-            }
+        let (saved, damaged) = match snapshot::read(&paths.snapshot) {
+            Ok(saved) => (saved, false),
+            Err(None) => (None, true),
             Err(Some(error)) => return Err(error),
         };
         // With the wrong key nothing may be touched, so this comes before any repair.
@@ -75,11 +72,20 @@ impl SledStore {
                 return Err(paths.wrong_key());
             }
         }
+        if damaged {
+            // sled cuts off what it cannot read, and nothing stands in for that now.
+            paths.copy_aside()?;
+        }
         let engine = match open_engine(&paths, &key, saved.as_ref()) {
             Ok(engine) => engine,
             Err(Trouble::Error(error)) => return Err(error),
             Err(Trouble::Damage(reason)) => repair(&paths, saved.as_ref(), &reason)?,
         };
+        if damaged {
+            // Whatever can still be read out of it is not to be written over.
+            let aside = paths.move_aside(&paths.snapshot)?;
+            warn!(aside = %aside.display(), "the token snapshot is damaged: moved aside, and written anew from the store");
+        }
         let store = Self { paths, key, engine: Mutex::new(engine), _lock: lock };
         {
             let engine = store.engine.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,6 +152,34 @@ impl Paths {
     fn wrong_key(&self) -> StoreError {
         StoreError::WrongKey { state_dir: self.state_dir.clone(), key: self.key.clone() }
     }
+
+    /// Moves what is damaged to `quarantine/`, and says where it is now.
+    fn move_aside(&self, what: &Path) -> Result<PathBuf, StoreError> {
+        let aside = self.aside(what)?;
+        fs::rename(what, &aside).map_err(StoreError::io("move aside", what))?;
+        aside.parent().map_or(Ok(()), sync_directory)?;
+        sync_directory(&self.state_dir)?;
+        Ok(aside)
+    }
+
+    /// Copies sled's files to `quarantine/`, where there are any.
+    fn copy_aside(&self) -> Result<(), StoreError> {
+        if self.sled.is_dir() {
+            let aside = self.aside(&self.sled)?;
+            copy(&self.sled, &aside).map_err(StoreError::io("copy aside", &self.sled))?;
+            aside.parent().map_or(Ok(()), sync_directory)?;
+        }
+        Ok(())
+    }
+
+    /// A name in `quarantine/` that nothing has yet.
+    fn aside(&self, what: &Path) -> Result<PathBuf, StoreError> {
+        let quarantine = self.state_dir.join("quarantine");
+        make_directory(&quarantine)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let name = what.file_name().unwrap_or_default().to_string_lossy();
+        Ok(quarantine.join(format!("{name}-{now}")))
+    }
 }
 
 fn name(account: &AccountId) -> String {
@@ -154,6 +188,22 @@ fn name(account: &AccountId) -> String {
 
 fn make_directory(path: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StoreError::io("make", path))
+}
+
+/// A directory with everything below it, durably.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?.path();
+        let target = to.join(entry.file_name().unwrap_or_default());
+        if entry.is_dir() {
+            copy(&entry, &target)?;
+        } else {
+            fs::copy(&entry, &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+    }
+    File::open(to)?.sync_all()
 }
 
 /// Our own lock, taken before anything is read: the engine's comes too late to keep hands off the snapshot.
@@ -227,15 +277,12 @@ fn open_sled(path: &Path) -> Result<sled::Db, Trouble> {
 
 /// Moves the damaged engine aside and fills a new one from the snapshot.
 fn repair(paths: &Paths, saved: Option<&Snapshot>, reason: &str) -> Result<Engine, StoreError> {
-    let aside = paths.state_dir.join("quarantine");
-    make_directory(&aside)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let aside = aside.join(format!("tokens-{now}"));
-    fs::rename(&paths.sled, &aside).map_err(StoreError::io("move aside", &paths.sled))?;
+    let aside = paths.move_aside(&paths.sled)?;
     let db = open_sled(&paths.sled).map_err(|trouble| match trouble {
         Trouble::Error(error) => error,
         Trouble::Damage(reason) => StoreError::Engine(reason),
     })?;
+    let restored = saved.is_some();
     let saved = saved.cloned().unwrap_or_default();
     let mut batch = sled::Batch::default();
     batch.insert(GENERATION, &saved.generation.to_le_bytes());
@@ -247,7 +294,11 @@ fn repair(paths: &Paths, saved: Option<&Snapshot>, reason: &str) -> Result<Engin
     sync_directory(&paths.state_dir)?;
     let accounts = saved.records.len();
     warn!(reason, aside = %aside.display(), accounts, "the token store was damaged: moved aside");
-    info!(accounts, "tokens restored from the snapshot; accounts without any must be authorized anew");
+    if restored {
+        info!(accounts, "tokens restored from the snapshot; accounts without any must be authorized anew");
+    } else {
+        warn!("there is no snapshot to restore tokens from: every account must be authorized anew");
+    }
     Ok(Engine { db, generation: saved.generation })
 }
 

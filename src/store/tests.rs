@@ -171,3 +171,23 @@ fn a_store_that_vanished_is_restored_and_a_damaged_one_is_kept_aside() {
     assert_eq!(refresh_token(&*store, "a").as_deref(), Some("canary-a"));
     assert_eq!(fs::read_dir(dir.path().join("quarantine")).unwrap().count(), 1);
 }
+
+#[test]
+fn a_damaged_snapshot_is_kept_aside_and_written_anew() {
+    let dir = filled();
+    let (snapshot, key) = (dir.path().join("tokens.snapshot"), dir.path().join("store.key"));
+    let whole = fs::read(&snapshot).unwrap();
+    let pieces = &whole[..whole.len() / 2];
+    fs::write(&snapshot, pieces).unwrap();
+    // With the wrong key it stays where it is.
+    let right = fs::read(&key).unwrap();
+    fs::write(&key, [9; 32]).unwrap();
+    assert!(matches!(open_with(dir.path(), None).err().unwrap(), StoreError::WrongKey { .. }));
+    assert_eq!(fs::read(&snapshot).unwrap(), pieces);
+    fs::write(&key, right).unwrap();
+    let store = open_with(dir.path(), None).unwrap();
+    assert_eq!(refresh_token(&*store, "a").as_deref(), Some("canary-a"));
+    assert_eq!(fs::read(&snapshot).unwrap(), whole);
+    let aside = files(&dir.path().join("quarantine"));
+    assert!(aside.iter().any(|path| fs::read(path).unwrap() == pieces), "{aside:?}");
+}
