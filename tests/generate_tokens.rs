@@ -4,16 +4,12 @@
 
 mod support;
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    process::{Child, Stdio},
-};
+use std::fs;
 use support::{
     House, Provider, Running, browser,
     client::{message, submit},
+    indented,
     keys::Keys,
-    waxseal,
 };
 use waxseal::sandbox::SandboxOptions;
 
@@ -27,22 +23,8 @@ fn by_device(house: &House, provider: &Provider) -> String {
         + &format!("grant = \"device_code\"\ndevice_authorization_endpoint = \"{endpoint}\"\n")
 }
 
-/// Starts `account authorize`; what it prints comes line by line.
 fn begin(house: &House, options: &[&str]) -> (Running, impl Iterator<Item = String> + use<>) {
-    let mut child: Child = waxseal()
-        .args(["account", "authorize", "support", "--no-browser", "--config"])
-        .arg(house.config())
-        .args(options)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    (Running(child), lines)
-}
-
-fn indented(lines: &mut impl Iterator<Item = String>) -> String {
-    lines.find_map(|line| line.strip_prefix("  ").map(str::to_owned)).unwrap()
+    house.begin("support", options)
 }
 
 #[test]
@@ -283,88 +265,4 @@ fn grants_move_to_another_host_sealed_to_a_passphrase() {
     let twice = import(&[], &from);
     assert!(twice.code == 1 && twice.stderr.contains("--replace"), "{}", twice.stderr);
     import(&["--replace"], &from).ok();
-}
-
-/// Sends a request as it is and gives the status.
-fn raw(house: &House, request: &str) -> u16 {
-    let mut stream = std::net::TcpStream::connect(house.admin).unwrap();
-    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
-    String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
-}
-
-#[test]
-fn a_callback_that_is_forged_replayed_or_misshapen_changes_nothing() {
-    let provider = Provider::start(SandboxOptions { auto_approve: true, ..SandboxOptions::default() });
-    let house = House::beside(&provider);
-    house.configure(&house.oauth(&provider, "support", "example.com"));
-    let _daemon = house.serve();
-
-    // A good one, of which a stranger has seen the address.
-    let (mut command, mut lines) = begin(&house, &[]);
-    let good = browser::get(&indented(&mut lines)).unwrap().location.unwrap();
-    let (base, query) = good.split_once('?').unwrap();
-    let state = query.split('&').find(|pair| pair.starts_with("state=")).unwrap();
-    let code = query.split('&').find(|pair| pair.starts_with("code=")).unwrap();
-    // A name that was made to resolve to loopback gets nothing, and the state is still good then.
-    let rebound =
-        format!("GET /oauth/callback?{query} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
-    assert_eq!(raw(&house, &rebound), 421);
-    let host = house.admin;
-    let posted = format!(
-        "POST /oauth/callback?{query} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    assert_eq!(raw(&house, &posted), 405);
-    // Two browsers come with it at once: one code, one exchange.
-    let asked = provider.grants().token_requests();
-    let both = std::thread::scope(|scope| {
-        let come = || scope.spawn(|| browser::get(&good).unwrap().status);
-        let both = [come(), come()];
-        let mut both = both.map(|one| one.join().unwrap());
-        both.sort_unstable();
-        both
-    });
-    assert_eq!(both, [200, 400]);
-    assert!(command.wait().success());
-    assert_eq!(provider.grants().token_requests(), asked + 1);
-
-    let before = house.account("support");
-    let forged = [
-        query.to_owned(),
-        format!("{code}&state=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
-        format!("{code}&state="),
-        format!("state=forged&{code}&{state}"),
-        state.to_owned(),
-        code.to_owned(),
-        String::new(),
-        format!("error=access_denied&{state}"),
-        "error=access_denied&error_description=%3Cscript%3E&state=forged".to_owned(),
-        format!("{code}&state={}", "A".repeat(20_000)),
-        "%ff%00=%&&&=".to_owned(),
-    ];
-    for query in &forged {
-        let page = browser::get(&format!("{base}?{query}")).unwrap();
-        assert_eq!(page.status, 400, "{query}");
-        assert!(!page.body.contains("<script>"), "{}", page.body);
-    }
-    // A refusal ends the sign-in that it is of, and no other one.
-    let (mut declined, mut lines) = begin(&house, &[]);
-    let url = indented(&mut lines);
-    let denied = url::Url::parse(&url).unwrap();
-    let state = denied.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
-    assert_eq!(browser::get(&format!("{base}?error=access_denied&state={state}")).unwrap().status, 400);
-    assert_eq!(declined.wait().code(), Some(1));
-    let late = browser::get(&url).unwrap().location.unwrap();
-    assert_eq!(browser::get(&late).unwrap().status, 400);
-
-    let after = house.account("support");
-    for key in ["state", "authorized_at", "refreshed_at", "token_expires_at"] {
-        assert_eq!(before[key], after[key], "{key}");
-    }
-    assert_eq!(provider.grants().token_requests(), asked + 1);
-    // Nor does the used one bring back what was forgotten.
-    house.cli(&["account", "forget", "support"]).ok();
-    assert_eq!(browser::get(&good).unwrap().status, 400);
-    assert_eq!(house.account("support")["state"], "needs_authorization");
 }

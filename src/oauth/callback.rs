@@ -30,6 +30,9 @@ pub enum CallbackError {
     /// Neither `code` nor `error`.
     #[error("there is no `code` in it: paste the whole address that the browser ended at")]
     NoCode,
+    /// A parameter comes twice, which RFC 6749 §3.1 forbids: nobody knows which one is meant.
+    #[error("`{0}` is in it more than once, as no provider sends it")]
+    Twice(&'static str),
 }
 
 impl Callback {
@@ -45,10 +48,14 @@ impl Callback {
     /// Reads the query of a redirect, without its question mark.
     pub fn from_query(query: &str) -> Result<Self, CallbackError> {
         let query = query.split('#').next().unwrap_or_default();
-        let field = |name: &str| {
-            let mut pairs = form_urlencoded::parse(query.as_bytes());
-            pairs.find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.into_owned())
+        let of = |name: &'static str| {
+            form_urlencoded::parse(query.as_bytes())
+                .filter(move |(key, value)| key == name && !value.is_empty())
         };
+        if let Some(name) = ["state", "code", "error"].into_iter().find(|name| of(name).nth(1).is_some()) {
+            return Err(CallbackError::Twice(name));
+        }
+        let field = |name| of(name).next().map(|(_, value)| value.into_owned());
         let state = field("state").ok_or(CallbackError::NoState)?;
         let outcome = match (field("error"), field("code")) {
             (Some(error), _) => Err(match field("error_description") {
@@ -88,6 +95,14 @@ mod tests {
         assert_eq!(Callback::parse("code=1").unwrap_err(), CallbackError::NoState);
         assert_eq!(Callback::parse("state=1").unwrap_err(), CallbackError::NoCode);
         assert_eq!(Callback::parse("").unwrap_err(), CallbackError::NoState);
+        for (twice, name) in [
+            ("code=1&state=s&code=2", "code"),
+            ("state=s&code=1&state=t", "state"),
+            ("error=a&error=b&state=s", "error"),
+        ] {
+            assert_eq!(Callback::parse(twice).unwrap_err(), CallbackError::Twice(name));
+        }
+        assert!(Callback::parse("code=&code=1&state=s").is_ok(), "what is empty is as if left out");
     }
 
     #[test]

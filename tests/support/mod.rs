@@ -117,6 +117,11 @@ pub fn run(command: &mut Command) -> Ran {
     Ran { code: status.code().unwrap_or(-1), stdout: read(&out), stderr: read(&err) }
 }
 
+/// The next address or code that `account authorize` shows.
+pub fn indented(lines: &mut impl Iterator<Item = String>) -> String {
+    lines.find_map(|line| line.strip_prefix("  ").map(str::to_owned)).unwrap()
+}
+
 /// A child that does not outlive the test.
 pub struct Running(pub Child);
 
@@ -312,6 +317,20 @@ impl House {
         until("an empty queue", || {
             (self.json(&["queue", "list"]).as_array().unwrap().is_empty()).then_some(())
         });
+    }
+
+    /// Starts `account authorize`; what it prints comes line by line.
+    pub fn begin(&self, id: &str, options: &[&str]) -> (Running, impl Iterator<Item = String> + use<>) {
+        let mut child: Child = waxseal()
+            .args(["account", "authorize", id, "--no-browser", "--config"])
+            .arg(self.config())
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        (Running(child), lines)
     }
 
     /// Generate Tokens, with the test as the person at the browser. Returns all that the command printed.
