@@ -16,11 +16,12 @@ use tokio::{fs::File, io::AsyncReadExt};
 const BLOCK: usize = 64 * 1024;
 
 /// Sends the octets, through `rewriter` where there is one; the final dot leaves in the last write, at
-/// [`Stage::InDoubt`].
+/// [`Stage::InDoubt`], and so does what `behind` adds.
 pub(super) async fn send(
     wire: &mut Wire,
     content: &AttemptContent,
     rewriter: Option<SenderRewriter>,
+    behind: impl FnOnce(&mut Wire),
 ) -> Result<(), Failure> {
     wire.in_step(Stage::Content)?;
     let rewriter = rewriter.map(|rewriter| (rewriter, Vec::new()));
@@ -38,7 +39,7 @@ pub(super) async fn send(
             sending.file(growing.path(), Extent::Growing(growing.clone())).await?;
         }
     }
-    sending.finish().await
+    sending.finish(behind).await
 }
 
 /// How far a file goes.
@@ -110,7 +111,7 @@ impl Sending<'_> {
         }
     }
 
-    async fn finish(self) -> Result<(), Failure> {
+    async fn finish(self, behind: impl FnOnce(&mut Wire)) -> Result<(), Failure> {
         let Self { wire, mut stuffer, rewriter, sent } = self;
         // A verdict on a message that it does not have in full is none, and after the dot it would pass for one.
         if sent && wire.has_spoken().await {
@@ -122,6 +123,7 @@ impl Sending<'_> {
             stuffer.encode(&rewritten, wire.out());
         }
         stuffer.finish(wire.out());
+        behind(wire);
         wire.flush(Stage::InDoubt).await?;
         failpoint::reach(Point::DotSent);
         Ok(())

@@ -6,11 +6,12 @@ use super::{
     failure::Failure,
     report::report,
     tls::{bare_host, client_config},
-    transaction::transact,
+    transaction::{Ahead, Work, transact},
 };
 use crate::{
     account::{Account, SecurityMode},
     failpoint::{self, Point},
+    mail::QueueId,
     oauth::TokenSource,
 };
 use rustls::ClientConfig;
@@ -22,6 +23,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// How long an idle connection is kept: providers cut theirs after a minute or more.
 const IDLE: Duration = Duration::from_secs(30);
+/// How long nothing is sent ahead to a server that has stumbled over it.
+const IN_STEP: Duration = Duration::from_secs(3600);
 
 /// The smarthost of one account. Used by several tasks at once; whoever calls it limits how many.
 pub struct Upstream {
@@ -30,6 +33,35 @@ pub struct Upstream {
     tokens: Arc<dyn TokenSource>,
     tls: Option<Arc<ClientConfig>>,
     idle: Arc<Idle>,
+    step: Step,
+}
+
+/// An attempt whose commands went out behind the final dot of the one before; none of their replies has been read.
+/// Dropped, it closes its connection: as no content has been sent, the server has nothing of it.
+pub struct Begun {
+    connection: Box<Connection>,
+    queue_id: QueueId,
+}
+
+/// Whether a server has stumbled over commands behind a final dot lately. Then each message waits for its turn: one
+/// that was taken and whose reply is lost would come twice.
+#[derive(Default)]
+struct Step {
+    kept_since: Mutex<Option<Instant>>,
+}
+
+impl Step {
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.kept_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self) {
+        *self.lock() = Some(Instant::now());
+    }
+
+    fn is_kept(&self) -> bool {
+        self.lock().is_some_and(|since| since.elapsed() < IN_STEP)
+    }
 }
 
 /// Connections between transactions, the latest used last.
@@ -59,25 +91,54 @@ impl Upstream {
             SecurityMode::None => None,
             SecurityMode::StartTls | SecurityMode::Tls => Some(client_config(&account.server)?),
         };
-        Ok(Self { account, hostname, tokens, tls, idle: Arc::default() })
+        Ok(Self { account, hostname, tokens, tls, idle: Arc::default(), step: Step::default() })
     }
 
     /// Tries the message once, on a kept connection where there is one. Never fails: what went wrong is in
     /// the outcome. Dropping the future closes its connection; the message then counts as not answered.
     pub async fn deliver(&self, attempt: &Attempt) -> Outcome {
-        let mut kept = self.idle.take().await;
+        self.deliver_in_turn(attempt, None, None).await.0
+    }
+
+    /// Whether the commands of the next attempt may go out behind the final dot of this one.
+    pub fn sends_ahead(&self) -> bool {
+        !self.step.is_kept()
+    }
+
+    /// As [`Upstream::deliver`], in a row of attempts on one connection. The attempt goes on where it was `begun`, and
+    /// the commands of `next` go out behind its final dot where the server takes that (RFC 2920 §3.1), which saves them
+    /// a round trip; `next` is then to be called for with what is given back.
+    pub async fn deliver_in_turn(
+        &self,
+        attempt: &Attempt,
+        begun: Option<Begun>,
+        next: Option<&Attempt>,
+    ) -> (Outcome, Option<Begun>) {
+        let next = next.filter(|_| self.sends_ahead());
+        let begun = begun.filter(|begun| begun.queue_id == attempt.queue_id);
+        let (mut kept, mut begun) = match begun {
+            Some(Begun { connection, .. }) => (Some(*connection), true),
+            None => (self.idle.take().await, false),
+        };
         loop {
             let reused = kept.is_some();
             let mut connection = match kept.take() {
                 Some(connection) => connection,
                 None => match self.dialler().open().await {
                     Ok(connection) => connection,
-                    Err(failure) => return self.untried(&failure),
+                    Err(failure) => return (self.untried(&failure), None),
                 },
             };
             failpoint::reach(Point::LoggedIn);
-            let transacted = transact(&mut connection, attempt, &self.account.sender).await;
+            let policy = &self.account.sender;
+            let work = Work { attempt, policy, begun: std::mem::take(&mut begun), next };
+            let transacted = transact(&mut connection, work).await;
             failpoint::reach(Point::Transacted);
+            if transacted.ahead == Ahead::Stumbled {
+                self.step.keep();
+                tracing::debug!(account = %self.account.id,
+                    "the server may not take commands behind a final dot; none are sent ahead for an hour");
+            }
             if reused && transacted.unanswered {
                 // The server had given the connection up; nothing of this message was said on it that counts.
                 tracing::debug!(account = %self.account.id, "a kept connection had gone stale");
@@ -86,11 +147,18 @@ impl Upstream {
             let tls = connection.tls.clone();
             let dsn_passed_on = connection.capabilities.dsn;
             let (dispositions, lane, trouble) = report(transacted.answers, self.account.kind);
+            let mut ahead = None;
             // A server that no longer knows who we are does so until somebody logs in anew.
             if transacted.usable && lane != LaneEffect::Pause {
-                self.idle.keep(connection);
+                match next.filter(|_| transacted.ahead == Ahead::Begun) {
+                    Some(next) => {
+                        ahead = Some(Begun { connection: Box::new(connection), queue_id: next.queue_id });
+                    }
+                    None => self.idle.keep(connection),
+                }
             }
-            return Outcome { dispositions, lane, trouble, relay: self.relay(), tls, dsn_passed_on };
+            let relay = self.relay();
+            return (Outcome { dispositions, lane, trouble, relay, tls, dsn_passed_on }, ahead);
         }
     }
 

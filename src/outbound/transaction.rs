@@ -3,18 +3,16 @@
 
 use super::{
     Attempt, Stage, Trouble, content,
-    dialogue::{Capabilities, Connection},
-    failure::{Cause, Failure, trouble},
+    dialogue::Connection,
+    failure::{Cause, Failure},
+    flight::{Command, Plan},
+    wire::Wire,
 };
 use crate::{
     account::SenderPolicy,
     failpoint::{self, Point},
-    mail::{BodyType, Dsn, EnhancedCode, ForwardPath, Mailbox, Reply, ReplyClass, SenderRewriter},
+    mail::{Reply, ReplyClass, SenderRewriter},
 };
-use std::fmt::Display;
-
-/// Commands in one flight, so that neither side's socket buffers fill while both are writing.
-const FLIGHT: usize = 128;
 
 /// What became of one recipient, before anybody judges it.
 #[derive(Debug, Clone)]
@@ -27,6 +25,16 @@ pub(super) enum Answer {
     Unsendable(Trouble),
 }
 
+/// What a connection is asked to do.
+pub(super) struct Work<'a> {
+    pub(super) attempt: &'a Attempt,
+    pub(super) policy: &'a SenderPolicy,
+    /// Its commands went out behind the content of the attempt before; their replies come first.
+    pub(super) begun: bool,
+    /// Its commands may go out behind the content of this one.
+    pub(super) next: Option<&'a Attempt>,
+}
+
 /// A transaction that is over.
 pub(super) struct Transacted {
     /// One for each recipient, in the attempt's order.
@@ -35,38 +43,53 @@ pub(super) struct Transacted {
     pub(super) usable: bool,
     /// Nothing was answered, not even MAIL: a kept connection had gone stale.
     pub(super) unanswered: bool,
+    /// Whether the next attempt has begun.
+    pub(super) ahead: Ahead,
+}
+
+/// What became of commands behind the final dot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// There were none.
+    No,
+    /// They are out, and their replies are the next to come.
+    Begun,
+    /// They are out, and the server may have stumbled over them: it closed the connection, said nothing, or took what
+    /// it was told for an error in the dialogue.
+    Stumbled,
 }
 
 /// Runs the attempt on a connection between transactions.
-pub(super) async fn transact(
-    connection: &mut Connection,
-    attempt: &Attempt,
-    policy: &SenderPolicy,
-) -> Transacted {
-    let mut answers: Vec<Option<Answer>> = vec![None; attempt.recipients.len()];
-    for (answer, recipient) in answers.iter_mut().zip(&attempt.recipients) {
-        *answer = unsendable(connection.capabilities, attempt, policy, recipient).map(Answer::Unsendable);
-    }
-    let mut run = Run { connection, attempt, policy, answers, unanswered: true };
-    let (usable, rest) = if run.answers.iter().all(Option::is_some) {
-        run.unanswered = false;
-        (true, None)
-    } else {
+pub(super) async fn transact(connection: &mut Connection, work: Work<'_>) -> Transacted {
+    let Work { attempt, policy, begun, next } = work;
+    let mut plan = Plan::new(connection, attempt, policy);
+    let unsendable = std::mem::take(&mut plan.unsendable).into_iter();
+    let answers = unsendable.map(|trouble| trouble.map(Answer::Unsendable)).collect();
+    let next = next.map(|next| Plan::new(connection, next, policy)).filter(Plan::is_one_flight);
+    let mut run =
+        Run { connection, attempt, policy, plan, answers, unanswered: true, begun, next, ahead: Ahead::No };
+    let (usable, rest) = if run.plan.is_sendable() {
         match run.converse().await {
             Ok(End::Clean) => (true, None),
             Ok(End::Dirty) => (run.connection.reset().await, None),
             Ok(End::Closed(stage, reply)) => (false, Some(Answer::Said(stage, reply))),
             Err(failure) => (false, Some(Answer::Broke(failure))),
         }
+    } else {
+        run.unanswered = false;
+        (true, None)
     };
-    let unanswered = run.unanswered;
+    let (unanswered, mut ahead) = (run.unanswered, run.ahead);
+    if !usable && ahead == Ahead::Begun {
+        ahead = Ahead::Stumbled;
+    }
     let missing = || Answer::Broke(Failure::new(Stage::Rcpt, Cause::Nonsense));
     let answers = run
         .answers
         .into_iter()
         .map(|answer| answer.or_else(|| rest.clone()).unwrap_or_else(missing))
         .collect();
-    Transacted { answers, usable, unanswered }
+    Transacted { answers, usable, unanswered, ahead }
 }
 
 /// How a transaction leaves its connection.
@@ -78,44 +101,44 @@ enum End {
     Closed(Stage, Reply),
 }
 
-#[derive(Clone, Copy)]
-enum Command {
-    Mail,
-    Rcpt(usize),
-    Data,
-}
-
 struct Run<'a> {
     connection: &'a mut Connection,
     attempt: &'a Attempt,
     policy: &'a SenderPolicy,
+    plan: Plan<'a>,
     answers: Vec<Option<Answer>>,
     unanswered: bool,
+    begun: bool,
+    next: Option<Plan<'a>>,
+    ahead: Ahead,
 }
 
 impl Run<'_> {
     async fn converse(&mut self) -> Result<End, Failure> {
-        let mut commands = vec![Command::Mail];
-        let open = self.answers.iter().enumerate().filter(|(_, answer)| answer.is_none());
-        commands.extend(open.map(|(recipient, _)| Command::Rcpt(recipient)));
-        commands.push(Command::Data);
-
-        let flight = if self.connection.capabilities.pipelining { FLIGHT } else { 1 };
+        let commands = std::mem::take(&mut self.plan.commands);
         let mut accepted = Vec::with_capacity(commands.len());
         let mut mail_refused = false;
         let mut data_reply = None;
-        for flight in commands.chunks(flight) {
+        for flight in commands.chunks(self.plan.flight()) {
             // DATA goes out ahead of the replies only in company of RCPTs that may yet succeed.
             let hopeless = accepted.is_empty() && matches!(flight, [Command::Data]);
             if mail_refused || hopeless {
                 break;
             }
-            self.send(flight).await?;
+            let begun = std::mem::take(&mut self.begun);
+            if !begun {
+                self.send(flight).await?;
+            }
             for command in flight {
                 let stage = command.stage();
                 let reply = self.connection.wire.reply(stage).await?;
                 if reply.code() == 421 {
                     self.unanswered &= matches!(command, Command::Mail);
+                    return Ok(End::Closed(stage, reply));
+                }
+                if begun && matches!(command, Command::Mail) && is_protocol_error(&reply) {
+                    // That is no word on the message: it is tried once more, a step at a time.
+                    self.ahead = Ahead::Stumbled;
                     return Ok(End::Closed(stage, reply));
                 }
                 self.unanswered = false;
@@ -145,16 +168,9 @@ impl Run<'_> {
     }
 
     async fn send(&mut self, flight: &[Command]) -> Result<(), Failure> {
-        let capabilities = self.connection.capabilities;
         let wire = &mut self.connection.wire;
         wire.in_step(flight[0].stage())?;
-        for command in flight {
-            match *command {
-                Command::Mail => wire.push(&mail(capabilities, self.attempt, self.policy)),
-                Command::Rcpt(recipient) => wire.push(&rcpt(capabilities, self.attempt, recipient)),
-                Command::Data => wire.push("DATA"),
-            }
-        }
+        self.plan.push(flight, wire);
         wire.flush(flight[0].stage()).await
     }
 
@@ -176,7 +192,14 @@ impl Run<'_> {
 
     async fn send_octets(&mut self) -> Result<(), Failure> {
         let rewriter = self.policy.mailbox().map(SenderRewriter::new);
-        content::send(&mut self.connection.wire, &self.attempt.content, rewriter).await
+        let (next, ahead) = (&self.next, &mut self.ahead);
+        let behind = |wire: &mut Wire| {
+            if let Some(next) = next {
+                next.push(&next.commands, wire);
+                *ahead = Ahead::Begun;
+            }
+        };
+        content::send(&mut self.connection.wire, &self.attempt.content, rewriter, behind).await
     }
 
     async fn send_content(&mut self) -> Result<End, Failure> {
@@ -205,114 +228,8 @@ impl Run<'_> {
     }
 }
 
-impl Command {
-    fn stage(self) -> Stage {
-        match self {
-            Self::Mail => Stage::Mail,
-            Self::Rcpt(_) => Stage::Rcpt,
-            Self::Data => Stage::Data,
-        }
-    }
-}
-
-/// Who sends it upstream: what the client said, but for an account that puts its own mailbox there. The null
-/// reverse-path stays, or reports would be answered by reports (RFC 5321 §4.5.5).
-fn sender<'a>(attempt: &'a Attempt, policy: &'a SenderPolicy) -> Option<&'a Mailbox> {
-    attempt.reverse_path.mailbox().map(|said| policy.mailbox().unwrap_or(said))
-}
-
-/// The octets that will be sent, as far as they are known.
-fn octets(attempt: &Attempt, policy: &SenderPolicy) -> Option<u64> {
-    let growth = policy.mailbox().map_or(0, |_| SenderRewriter::GROWTH);
-    attempt.content.octets().map(|octets| octets + growth)
-}
-
-fn mail(capabilities: Capabilities, attempt: &Attempt, policy: &SenderPolicy) -> String {
-    let sender = sender(attempt, policy);
-    let path = sender.map_or_else(String::new, |mailbox| address(mailbox, capabilities.smtputf8));
-    let mut command = format!("MAIL FROM:<{path}>");
-    if let (Some(_), Some(octets)) = (capabilities.size, octets(attempt, policy)) {
-        command.push_str(&format!(" SIZE={octets}"));
-    }
-    // Eight-bit content goes out as it is even where 8BITMIME is not offered: octets in are octets out.
-    if capabilities.eight_bit && attempt.body == BodyType::EightBitMime {
-        command.push_str(" BODY=8BITMIME");
-    }
-    let needed = attempt.smtputf8
-        || sender.is_some_and(Mailbox::needs_smtputf8)
-        || attempt.recipients.iter().any(ForwardPath::needs_smtputf8);
-    if capabilities.smtputf8 && needed {
-        command.push_str(" SMTPUTF8");
-    }
-    if capabilities.dsn {
-        let request = Dsn::request(attempt.dsn.as_deref());
-        add(&mut command, "RET", request.ret.as_ref());
-        add(&mut command, "ENVID", request.envid.as_ref());
-    }
-    command
-}
-
-fn rcpt(capabilities: Capabilities, attempt: &Attempt, recipient: usize) -> String {
-    let path = match &attempt.recipients[recipient] {
-        ForwardPath::Postmaster => "postmaster".to_owned(),
-        ForwardPath::Mailbox(mailbox) => address(mailbox, capabilities.smtputf8),
-    };
-    let mut command = format!("RCPT TO:<{path}>");
-    if capabilities.dsn {
-        let wish = Dsn::recipient(attempt.dsn.as_deref(), recipient);
-        add(&mut command, "NOTIFY", wish.notify.as_ref());
-        add(&mut command, "ORCPT", wish.orcpt.as_ref());
-    }
-    command
-}
-
-/// A parameter, where it has a value.
-fn add(command: &mut String, keyword: &str, value: Option<&impl Display>) {
-    if let Some(value) = value {
-        command.push_str(&format!(" {keyword}={value}"));
-    }
-}
-
-/// Without SMTPUTF8 a domain beyond ASCII goes out in A-labels, which every server knows; all else as it came.
-fn address(mailbox: &Mailbox, smtputf8: bool) -> String {
-    let domain = mailbox.domain();
-    if smtputf8 || domain.as_str().is_ascii() {
-        mailbox.to_string()
-    } else {
-        format!("{}@{}", mailbox.local_part(), domain.ascii())
-    }
-}
-
-/// Why this server can never take the message for this recipient; known before MAIL.
-fn unsendable(
-    capabilities: Capabilities,
-    attempt: &Attempt,
-    policy: &SenderPolicy,
-    recipient: &ForwardPath,
-) -> Option<Trouble> {
-    if let Some(limit) = capabilities.size.filter(|limit| *limit > 0)
-        && let Some(octets) = octets(attempt, policy)
-        && octets > limit
-    {
-        return Some(trouble(
-            Stage::Mail,
-            EnhancedCode(5, 3, 4),
-            format!("the message has {octets} octets, and the mail server takes {limit} at most"),
-            "send it in parts or with smaller attachments, or have the limit raised at the provider",
-        ));
-    }
-    let foreign = |mailbox: &Mailbox| !mailbox.local_part().is_ascii();
-    let sender = sender(attempt, policy).is_some_and(foreign);
-    let recipient = matches!(recipient, ForwardPath::Mailbox(mailbox) if foreign(mailbox));
-    (!capabilities.smtputf8 && (sender || recipient)).then(|| {
-        let (stage, whose) = if sender { (Stage::Mail, "sender") } else { (Stage::Rcpt, "recipient") };
-        trouble(
-            stage,
-            EnhancedCode(5, 6, 7),
-            format!(
-                "the {whose} address has letters beyond ASCII, and the mail server takes none (no SMTPUTF8)"
-            ),
-            "use an address in plain letters",
-        )
-    })
+/// Whether the server says that it did not expect or understand a command, whatever it said (RFC 5321 §4.2.2: 500 to
+/// 504; RFC 3463 §3.6).
+fn is_protocol_error(reply: &Reply) -> bool {
+    matches!(reply.code(), 500..=504) || reply.enhanced().is_some_and(|enhanced| enhanced.1 == 5)
 }

@@ -27,13 +27,14 @@ mod stopped;
 mod through;
 mod told;
 pub mod verify;
+mod worker;
 
 pub use clock::Clock;
 pub use inspect::{InspectError, verify_stopped};
 pub use intake::{CommitError, Commitment, Intake, Receipt};
 pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
-pub use runner::{Carrier, DeliverFuture, Outlet};
+pub use runner::{Carrier, DeliverFuture, Outlet, TurnFuture};
 pub use stopped::{list_stopped, show_stopped};
 
 use crate::{

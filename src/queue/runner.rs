@@ -1,21 +1,10 @@
-//! Step 10 of the path: due messages are claimed for their account's lane and carried.
+//! Step 10 of the path: a task for each account's lane, which wakes when there is mail for it and starts workers.
 
-use super::{
-    Queue, entry,
-    entry::Received,
-    item::Phase,
-    lane::{Claim, Fresh},
-    pace::memory,
-    read_back::blocking,
-    schedule::Millis,
-    state::State,
-    status::Status,
-};
+use super::{Queue, pace::memory, read_back::blocking, worker::Step};
 use crate::{
     account::{AccountId, Delivery, Pacing},
-    failpoint::{self, Point},
-    mail::{ContentSource, Envelope, Mailbox, QueueId, ReversePath},
-    outbound::{Attempt, AttemptContent, Disposition, Outcome, Stage, Upstream},
+    mail::Mailbox,
+    outbound::{Attempt, Begun, Outcome, Upstream},
 };
 use std::{
     collections::HashMap,
@@ -34,15 +23,47 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// The future of [`Carrier::deliver`].
 pub type DeliverFuture<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
+/// The future of [`Carrier::deliver_in_turn`].
+pub type TurnFuture<'a> = Pin<Box<dyn Future<Output = (Outcome, Option<Begun>)> + Send + 'a>>;
+
 /// Who carries an account's mail to its provider.
 pub trait Carrier: Send + Sync + 'static {
     /// One transaction. Called as often at once as the account's `max_connections`.
     fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a>;
+
+    /// Whether it gains from knowing the attempt that comes next on the same connection.
+    fn sends_ahead(&self) -> bool {
+        false
+    }
+
+    /// One transaction in a row on one connection, as [`Upstream::deliver_in_turn`] does it.
+    fn deliver_in_turn<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        begun: Option<Begun>,
+        next: Option<&'a Attempt>,
+    ) -> TurnFuture<'a> {
+        let _ = (begun, next);
+        Box::pin(async move { (self.deliver(attempt).await, None) })
+    }
 }
 
 impl Carrier for Upstream {
     fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a> {
         Box::pin(Upstream::deliver(self, attempt))
+    }
+
+    fn sends_ahead(&self) -> bool {
+        Upstream::sends_ahead(self)
+    }
+
+    fn deliver_in_turn<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        begun: Option<Begun>,
+        next: Option<&'a Attempt>,
+    ) -> TurnFuture<'a> {
+        Box::pin(Upstream::deliver_in_turn(self, attempt, begun, next))
     }
 }
 
@@ -109,73 +130,6 @@ impl Lanes {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.get(account).map(|lane| lane.carrier.clone())
     }
-}
-
-impl Claimed {
-    /// A message whose transaction was started elsewhere.
-    pub(super) fn started(queue: &Queue, account: AccountId, id: QueueId, pacing: Pacing) -> Box<Self> {
-        Box::new(Self { queue: queue.clone(), account, id, pacing, fresh: None, settled: false })
-    }
-}
-
-/// A message that has been claimed. Dropped without having been settled, it goes back to its lane.
-pub(super) struct Claimed {
-    queue: Queue,
-    pub(super) account: AccountId,
-    pub(super) id: QueueId,
-    pub(super) pacing: Pacing,
-    fresh: Option<Fresh>,
-    pub(super) settled: bool,
-}
-
-impl Drop for Claimed {
-    fn drop(&mut self) {
-        if !self.settled {
-            let mut state = self.queue.state();
-            state.lane(&self.account).end();
-            put_back(&mut state, self.id);
-        }
-    }
-}
-
-/// Returns an active message to its lane.
-pub(super) fn put_back(state: &mut State, id: QueueId) {
-    if state.item(id).is_some_and(|item| item.phase == Phase::Active) {
-        state.enqueue(id);
-    }
-}
-
-/// A transaction for the recipients at these indexes.
-pub(super) fn attempt_at(
-    queue_id: QueueId,
-    envelope: &Envelope,
-    tried: &[usize],
-    content: AttemptContent,
-) -> Attempt {
-    Attempt {
-        queue_id,
-        reverse_path: envelope.reverse_path().clone(),
-        recipients: entry::paths(envelope, tried),
-        body: envelope.body(),
-        smtputf8: envelope.smtputf8(),
-        dsn: envelope.dsn_of(tried),
-        content,
-    }
-}
-
-/// Whether a message was refused for all recipients, and not because of them.
-fn is_refused(outcome: &Outcome) -> bool {
-    let refused = |disposition: &Disposition| match disposition {
-        Disposition::Failed(trouble) => trouble.stage != Stage::Rcpt,
-        _ => false,
-    };
-    !outcome.dispositions.is_empty() && outcome.dispositions.iter().all(refused)
-}
-
-enum Step {
-    Run(Box<Claimed>),
-    Wait(Millis),
-    Idle,
 }
 
 impl Queue {
@@ -295,108 +249,5 @@ impl Queue {
                 return;
             }
         }
-    }
-
-    fn claim(&self, account: &AccountId) -> Step {
-        let now = self.now();
-        let mut state = self.state();
-        let lane = state.lane(account);
-        let claim = lane.claim(now);
-        let Some(pacing) = lane.pacing else { return Step::Idle };
-        let (id, fresh) = match claim {
-            Claim::Fresh(fresh) => (fresh.received.id, Some(fresh)),
-            Claim::Stored(id) => (id, None),
-            Claim::Wait(until) => return Step::Wait(until),
-            Claim::Nothing => return Step::Idle,
-        };
-        let freed = fresh.as_ref().map_or(0, Fresh::in_memory);
-        self.shared.memory.fetch_sub(freed, Ordering::Relaxed);
-        state.change(id, |item| item.phase = Phase::Active);
-        let account = account.clone();
-        Step::Run(Box::new(Claimed { queue: self.clone(), account, id, pacing, fresh, settled: false }))
-    }
-
-    /// Carries a message, then whatever the lane grants next: a worker keeps a connection busy.
-    async fn work(self, account: AccountId, mut claimed: Box<Claimed>) {
-        loop {
-            self.carry(claimed).await;
-            if self.shared.lanes.stop.is_cancelled() {
-                return;
-            }
-            match self.claim(&account) {
-                Step::Run(next) => claimed = next,
-                Step::Wait(_) | Step::Idle => {
-                    // The lane's own task looks once more and sets its timer.
-                    self.shared.lanes.wake(&account);
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn carry(&self, mut claimed: Box<Claimed>) {
-        failpoint::reach(Point::Claimed);
-        let Some(carrier) = self.shared.lanes.carrier(&claimed.account) else { return };
-        let (received, status, content) = match claimed.fresh.take() {
-            Some(fresh) => {
-                let status =
-                    Status::fresh(fresh.received.envelope.forward_paths().len(), fresh.received.received_at);
-                (fresh.received, status, fresh.content)
-            }
-            None => match self.load(claimed.id).await {
-                Ok(loaded) => loaded,
-                Err(error) => {
-                    self.set_unreadable(&mut claimed, &error);
-                    return;
-                }
-            },
-        };
-        let mut tried = status.outstanding(claimed.pacing.max_recipients_per_message);
-        let granted =
-            self.state().lane(&claimed.account).pace.reserve(&claimed.pacing, tried.len(), self.now());
-        if granted == 0 && !tried.is_empty() {
-            return; // The day is full: it goes back to its lane, which waits.
-        }
-        tried.truncate(granted);
-        let mut attempt = attempt_at(received.id, &received.envelope, &tried, content.clone().into());
-        let mut outcome = carrier.deliver(&attempt).await;
-        let own_address = self.state().lane(&claimed.account).address.clone();
-        if received.notification
-            && is_refused(&outcome)
-            && let Some(address) = own_address
-        {
-            // Some providers refuse the null reverse-path: then it comes from the account itself (RFC 3834 §4).
-            attempt.reverse_path = ReversePath::Mailbox(address);
-            outcome = carrier.deliver(&attempt).await;
-        }
-        drop(attempt);
-        self.tell_relayed(&claimed.account, &received, &content, &tried, &outcome).await;
-        drop(content);
-        self.settle(claimed, &received, status, &tried, &outcome).await;
-    }
-
-    /// Reads a message back.
-    async fn load(&self, id: QueueId) -> std::io::Result<(Arc<Received>, Status, ContentSource)> {
-        let queue = self.clone();
-        blocking(move || {
-            let item = queue.state().item(id).copied();
-            let mut message = queue.read_back(&item.ok_or(std::io::ErrorKind::NotFound)?)?;
-            let content = queue.content_of(id, &mut message)?;
-            Ok((Arc::new(message.received), message.status, content))
-        })
-        .await
-    }
-
-    /// A message that cannot be read back is held for an operator, never dropped.
-    fn set_unreadable(&self, claimed: &mut Claimed, error: &std::io::Error) {
-        tracing::error!(
-            target: "waxseal::queue",
-            queue_id = %claimed.id, account = %claimed.account, %error,
-            "message cannot be read back; it is held"
-        );
-        claimed.settled = true;
-        let mut state = self.state();
-        state.lane(&claimed.account).end();
-        state.change(claimed.id, |item| item.phase = Phase::Held);
     }
 }

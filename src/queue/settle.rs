@@ -7,10 +7,10 @@ use super::{
     journal::{Durability, Place},
     lane::{Brake, Cause, Lane},
     record,
-    runner::{Claimed, put_back},
     schedule::Millis,
     status::{Next, Status},
     told::Tried,
+    worker::{Claimed, put_back},
 };
 use crate::{
     account::{AccountId, Pacing},
@@ -72,14 +72,23 @@ impl Queue {
             put_back(&mut state, claimed.id);
         }
         drop(state);
-        self.take_in(&claimed.account, &claimed.pacing, tried.len(), outcome);
+        self.take_in(&claimed.account, &claimed.pacing, tried.len(), outcome, claimed.counts);
     }
 
-    /// Takes into the lane what an attempt at so many recipients said about it.
-    pub(super) fn take_in(&self, account: &AccountId, pacing: &Pacing, tried: usize, outcome: &Outcome) {
+    /// Takes into the lane what an attempt at so many recipients said about it, and whether a transaction of it `ends`
+    /// with that: another one may have taken its place.
+    pub(super) fn take_in(
+        &self,
+        account: &AccountId,
+        pacing: &Pacing,
+        tried: usize,
+        outcome: &Outcome,
+        ends: bool,
+    ) {
         let news = {
             let mut state = self.state();
             let lane = state.lane(account);
+            lane.active = lane.active.saturating_sub(usize::from(ends));
             let news = take_in(lane, pacing, tried, outcome, self.now());
             if lane.brake.cause().is_some() {
                 self.shared.memory.fetch_sub(lane.shed(), Ordering::Relaxed);
@@ -188,7 +197,6 @@ impl News {
 }
 
 fn take_in(lane: &mut Lane, pacing: &Pacing, tried: usize, outcome: &Outcome, now: Millis) -> News {
-    lane.active = lane.active.saturating_sub(1);
     let alone = lane.brake != Brake::Open;
     let changed = lane.brake.after(&outcome.lane, now, fastrand::f64());
     let cause = lane.brake.cause();

@@ -167,13 +167,35 @@ impl Lane {
         if let Err(refusal) = self.start(now) {
             return refusal;
         }
+        let claim = self.take(now);
+        if matches!(claim, Claim::Nothing) {
+            self.end();
+        }
+        claim
+    }
+
+    /// Grants the next message where all connections are busy and nothing else restrains the lane. It does not count as
+    /// active: it goes out on the connection of one that does, behind it, and then takes its place. A rate is kept by
+    /// the clock, which cannot be told when the other one is over.
+    pub(super) fn claim_behind(&mut self, now: Millis) -> Claim {
+        let Some(pacing) = self.pacing else { return Claim::Nothing };
+        let has_room = self.active < self.pace.connections(&pacing);
+        let is_due = self.waiting.due().is_some_and(|at| at <= now);
+        if has_room || !is_due || pacing.rate_limit.is_some() || self.brake != Brake::Open {
+            return Claim::Nothing;
+        }
+        if let Err(until) = self.pace.ask(&pacing, now) {
+            return Claim::Wait(until);
+        }
+        self.pace.start(&pacing, now);
+        self.take(now)
+    }
+
+    fn take(&mut self, now: Millis) -> Claim {
         match self.waiting.take(now) {
             Some(Next::Fresh(fresh)) => Claim::Fresh(fresh),
             Some(Next::Stored(id)) => Claim::Stored(id),
-            None => {
-                self.end();
-                Claim::Nothing
-            }
+            None => Claim::Nothing,
         }
     }
 
@@ -204,7 +226,8 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbound::LaneEffect;
+    use crate::{account::Rate, outbound::LaneEffect};
+    use std::time::Duration;
 
     fn pacing(max_connections: usize) -> Pacing {
         Pacing { max_connections, rate_limit: None, daily_recipients: None, max_recipients_per_message: None }
@@ -234,6 +257,36 @@ mod tests {
         assert!(matches!(lane.claim(1), Claim::Nothing));
         lane.end();
         assert!(matches!(lane.claim(1), Claim::Stored(n) if n == id(2)));
+    }
+
+    #[test]
+    fn behind_another_goes_only_what_has_no_connection_of_its_own() {
+        let stored = |claim: Claim| match claim {
+            Claim::Stored(id) => Some(id),
+            _ => None,
+        };
+        let busy = || {
+            let mut lane = lane(1);
+            for n in 0..3 {
+                lane.push(0, NOW, id(n));
+            }
+            assert_eq!(stored(lane.claim_behind(1)), None, "a connection is free");
+            assert_eq!(stored(lane.claim(1)), Some(id(0)));
+            lane
+        };
+        let mut open = busy();
+        assert_eq!(stored(open.claim_behind(1)), Some(id(1)));
+        assert_eq!(open.active, 1);
+        assert_eq!(stored(open.claim(1)), None, "the connection is still taken");
+
+        let mut closed = busy();
+        closed.brake.after(&LaneEffect::BackOff, 0, 0.5);
+        assert_eq!(stored(closed.claim_behind(10)), None, "the brake is closed");
+
+        let mut limited = busy();
+        let rate = Rate { count: 1000, per: Duration::from_secs(1) };
+        limited.pacing = Some(Pacing { rate_limit: Some(rate), ..pacing(1) });
+        assert_eq!(stored(limited.claim_behind(1)), None, "it has a rate to keep");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     queue::{
         Queue,
         lane::sender_class,
-        runner::{Claimed, attempt_at},
+        worker::{Claimed, attempt_at},
     },
 };
 use std::sync::{Arc, atomic::AtomicBool};
@@ -47,7 +47,7 @@ impl Slot {
     /// The slot ends with what the attempt said about the lane.
     pub(super) fn end(mut self, outcome: &Outcome) {
         self.given_away = true;
-        self.queue.take_in(&self.account, &self.pacing, self.reserved, outcome);
+        self.queue.take_in(&self.account, &self.pacing, self.reserved, outcome, true);
     }
 }
 
