@@ -48,7 +48,7 @@ pub(super) fn frame(kind: u8, meta: &[u8], content: &[u8]) -> Vec<u8> {
 fn write(record: &Record) -> Vec<u8> {
     match record {
         Record::Received { received, content: ContentPlace::Record } => {
-            record::encode_received(received, b"")
+            record::encode_received(received, &Default::default()).head
         }
         Record::Received { received, content: ContentPlace::File { crc } } => {
             // Records of a time before the checksum are not written any more.

@@ -82,14 +82,17 @@ impl History {
 
     /// Prepares to tell events of one moment, before the journal's record about them is appended; tell them once it
     /// is. A record whose events are never told gives them to the next start.
-    pub fn prepare(&self, events: &[Event]) -> Telling {
-        let mut lines = Vec::with_capacity(256 * events.len());
-        events.iter().for_each(|event| event.write_to(&mut lines));
-        let at = events.iter().map(|event| event.at).min();
+    pub fn prepare<'a>(&self, events: impl IntoIterator<Item = &'a Event>) -> Telling {
+        let (mut lines, mut count, mut at) = (Vec::with_capacity(256), 0, None);
+        for event in events {
+            event.write_to(&mut lines);
+            count += 1;
+            at = Some(at.map_or(event.at, |at: u64| at.min(event.at)));
+        }
         if let Some(at) = at {
             self.inner.shared.announce(at);
         }
-        Telling { shared: self.inner.shared.clone(), at, lines, count: events.len() }
+        Telling { shared: self.inner.shared.clone(), at, lines, count }
     }
 
     /// The time from which on the last run may have left events out: the journal's events from then on are to be

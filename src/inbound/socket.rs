@@ -8,12 +8,15 @@ use std::{
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
 /// The socket file of a Unix listener: whoever may see its directory may submit, as anybody on this host may to a
 /// listener on loopback.
 const MODE: u32 = 0o666;
+/// Connections that may wait to be accepted; the system allows 4096 by default (`net.core.somaxconn`). One that finds no
+/// room is tried again by its client's system a second later.
+const BACKLOG: u32 = 4096;
 
 /// A connection.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
@@ -32,7 +35,7 @@ pub(super) enum Socket {
 impl Socket {
     pub(super) async fn bind(address: &ListenAddress) -> io::Result<Self> {
         match address {
-            ListenAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
+            ListenAddress::Tcp(address) => Ok(Self::Tcp(listen(*address)?)),
             ListenAddress::Unix(path) => {
                 make_way(path).await?;
                 let socket = UnixListener::bind(path)?;
@@ -79,6 +82,14 @@ impl Socket {
             }
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As a restart finds the port while old connections still close.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Takes away the socket file that a daemon left behind that is no more. Whatever else is there stays.

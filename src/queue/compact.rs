@@ -2,6 +2,7 @@
 
 use super::{
     Queue,
+    departure::Departed,
     item::Phase,
     journal::{Durability, Place, SegmentNumber},
     read_back::blocking,
@@ -19,7 +20,7 @@ impl Queue {
         for id in self.outlived(now) {
             let Some(account) = self.account_of(id) else { continue };
             let event = told::done_to(id, &account, What::Removed, "failed, and kept for keep_failed", now);
-            self.clone().depart(id, vec![event]).await;
+            self.see_off(&[Departed { id, events: vec![event] }]).await;
         }
         // As much as a segment holds may be dead before anything is moved.
         self.compact(u64::from(self.shared.segment_size)).await;

@@ -9,6 +9,7 @@ use super::{
     read_back::blocking,
     record,
     through::Early,
+    to_its_end::ToItsEnd,
     told,
 };
 use crate::{
@@ -164,8 +165,8 @@ impl Intake {
         self.scan.advance(octets);
         let wanted = self.buffer.len() + octets.len();
         if wanted > self.buffer.capacity() {
-            // By half as much again, and not past what the buffer may hold in the end.
-            let roomy = (self.buffer.capacity() / 2 * 3).min(INLINE_LIMIT).max(wanted);
+            // By as much again, and not past what the buffer may hold in the end.
+            let roomy = (self.buffer.capacity() * 2).min(INLINE_LIMIT).max(wanted);
             self.buffer.reserve_exact(roomy - self.buffer.len());
             self.share.set(self.buffer.capacity());
         }
@@ -221,7 +222,7 @@ impl Intake {
     pub async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
         let whole = self.complete(receipt).await?;
         failpoint::reach(Point::ContentComplete);
-        to_its_end(whole.through_or_queued()).await
+        ToItsEnd::new(whole.through_or_queued()).await
     }
 
     /// As [`Intake::commit`], for a message of our own, which no client waits for: after `Ok` it is on stable storage,
@@ -229,7 +230,7 @@ impl Intake {
     pub async fn commit_to_queue(self, receipt: Receipt) -> Result<QueueId, CommitError> {
         let id = self.id;
         let whole = self.complete(receipt).await?;
-        to_its_end(whole.queued()).await.map(|_| id)
+        ToItsEnd::new(whole.queued()).await.map(|_| id)
     }
 
     /// As [`Intake::commit_to_queue`], for a notification of our own.
@@ -257,10 +258,7 @@ impl Intake {
         };
         let source = match &file {
             Some(file) => ContentSource::File { path: file.path.clone(), octets: size },
-            None => {
-                let content = Content::new(Bytes::from(std::mem::take(&mut self.buffer)));
-                ContentSource::Memory(content.map_err(|error| CommitError::Io(error.to_string()))?)
-            }
+            None => ContentSource::Memory(Content::decoded(Bytes::from(std::mem::take(&mut self.buffer)))),
         };
         let early = match self.ahead {
             Ahead::Underway(early) => Some(early),
@@ -269,13 +267,6 @@ impl Intake {
         let (queue, share) = (self.queue, self.share);
         Ok(Whole { queue, received: Arc::new(received), source, file, early, share })
     }
-}
-
-/// Runs a commit even where who waits for it goes away.
-async fn to_its_end(
-    commit: impl Future<Output = Result<Commitment, CommitError>> + Send + 'static,
-) -> Result<Commitment, CommitError> {
-    tokio::spawn(commit).await.unwrap_or_else(|_| Err(CommitError::Io("the commit did not end".into())))
 }
 
 /// A message that is complete and not yet durable. Dropped, it leaves nothing behind.
@@ -303,15 +294,19 @@ impl Whole {
             .await?;
             failpoint::reach(Point::ContentSynced);
         }
-        let content: &[u8] = match &self.source {
-            ContentSource::Memory(content) => content.octets(),
-            ContentSource::File { .. } => &[],
-        };
-        // The content, where it is in memory, is there twice until the record is written.
-        self.share.set(2 * content.len());
-        let octets = match &self.file {
-            Some(file) => record::encode_received_in_file(&self.received, file.checksum.clone().finalize()),
-            None => record::encode_received(&self.received, content),
+        let octets = match (&self.file, &self.source) {
+            (Some(file), _) => {
+                record::encode_received_in_file(&self.received, file.checksum.clone().finalize()).into()
+            }
+            (None, ContentSource::Memory(content)) => {
+                let octets = record::encode_received(&self.received, content.octets());
+                // A small content is there twice until the record is written.
+                self.share.set(content.octets().len() + octets.head.len());
+                octets
+            }
+            (None, ContentSource::File { .. }) => {
+                return Err(CommitError::Io("a content file was not kept".into()));
+            }
         };
         // From here on the journal may name the file, whatever it answers.
         if let Some(content) = &mut self.file {

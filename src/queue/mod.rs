@@ -2,6 +2,7 @@
 
 mod clock;
 mod compact;
+mod departure;
 pub mod disk;
 pub mod entry;
 mod inspect;
@@ -25,6 +26,7 @@ mod state;
 pub mod status;
 mod stopped;
 mod through;
+mod to_its_end;
 mod told;
 pub mod verify;
 mod worker;
@@ -46,6 +48,7 @@ use entry::Received;
 pub use lane::Tally;
 pub use notify::{Desk, RouteOf};
 
+use departure::Departures;
 use disk::{Disk, HostDisk};
 use item::{Item, Phase};
 use journal::{Journal, JournalOptions, Place};
@@ -102,6 +105,7 @@ struct Shared {
     settings: RwLock<(QueueSettings, Schedule)>,
     space: Space,
     lanes: Lanes,
+    departures: Departures,
     desk: RwLock<Option<Desk>>,
     /// Failed messages that wait to be told of in a digest.
     kept_back: AtomicUsize,
@@ -171,6 +175,7 @@ impl Queue {
             segment_size,
             lanes: Lanes::new(opened.lock),
             desk: RwLock::new(None),
+            departures: Departures::default(),
             kept_back: AtomicUsize::new(0),
             last_id: AtomicU64::new(opened.last_id),
             memory: AtomicU64::new(0),

@@ -9,6 +9,7 @@ pub(super) use listing::{Indexed, ids_of};
 
 use super::{
     Queue,
+    departure::Departed,
     entry::Received,
     item::{Item, Phase},
     journal::{Durability, Place},
@@ -89,9 +90,9 @@ impl Queue {
         let item = self.take(id)?;
         let account = self.state().lane_at(item.lane).account.clone();
         let event = told::done_to(id, &account, What::Removed, BY_OPERATOR, self.now());
-        match self.write_departure(id, &[event], Durability::Synced).await {
+        match self.write_departure(&[Departed { id, events: vec![event] }], Durability::Synced).await {
             Ok(()) => {
-                self.discard(id);
+                self.discard([id].into_iter());
                 tracing::info!(target: "waxseal::queue", queue_id = %id, "removed by an operator");
                 Ok(())
             }

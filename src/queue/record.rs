@@ -4,12 +4,14 @@
 //! little-endian; the checksum (CRC-32) covers all that follows it. The meta part is JSON, to which keys are only
 //! ever added: an older reader passes over what it does not know.
 
+mod frame;
 mod status;
 #[cfg(test)]
 #[path = "record/version_tests.rs"]
 mod version_tests;
 mod wreck;
 
+pub use frame::{HEADER, MAGIC, Octets, frame_length};
 pub use wreck::{claimed_length, contradicts_itself};
 
 use super::{entry::Received, schedule::Millis, status::Status};
@@ -18,17 +20,10 @@ use crate::{
     history::Event,
     mail::{BodyType, DsnRecipient, DsnRequest, Envelope, ForwardPath, QueueId, ReversePath},
 };
+use bytes::Bytes;
+use frame::{CHECKED, LARGE, VERSION, begin, finish, frame};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// Starts every record; the scan after a damaged place looks for it.
-pub const MAGIC: [u8; 4] = *b"WXr\x01";
-/// Octets before the meta part.
-pub const HEADER: usize = 18;
-const VERSION: u8 = 1;
-/// Larger lengths are damage, not records.
-const META_LIMIT: u32 = 16 << 20;
-const CONTENT_LIMIT: u32 = 64 << 20;
 
 /// Why octets are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -144,8 +139,16 @@ struct DoneMeta<'a> {
 }
 
 /// The record of a committed message with its content in it.
-pub fn encode_received(received: &Received, content: &[u8]) -> Vec<u8> {
-    encode_receipt(received, ContentPlace::Record, content)
+pub fn encode_received(received: &Received, content: &Bytes) -> Octets {
+    if content.len() < LARGE {
+        return encode_receipt(received, ContentPlace::Record, content).into();
+    }
+    let mut head = begin(1, &receipt_meta(received, ContentPlace::Record), content.len());
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&head[CHECKED..]);
+    checksum.update(content);
+    finish(&mut head, checksum.finalize());
+    Octets { head, content: content.clone() }
 }
 
 /// The record of a committed message whose content is in a file with this CRC-32.
@@ -154,12 +157,16 @@ pub fn encode_received_in_file(received: &Received, crc: u32) -> Vec<u8> {
 }
 
 fn encode_receipt(received: &Received, place: ContentPlace, content: &[u8]) -> Vec<u8> {
+    frame(1, &receipt_meta(received, place), content)
+}
+
+fn receipt_meta(received: &Received, place: ContentPlace) -> ReceivedMeta {
     let envelope = &received.envelope;
     let (file, crc) = match place {
         ContentPlace::Record => (false, None),
         ContentPlace::File { crc } => (true, crc),
     };
-    let meta = ReceivedMeta {
+    ReceivedMeta {
         id: received.id.number(),
         at: received.received_at,
         account: received.account.as_str().to_owned(),
@@ -176,8 +183,7 @@ fn encode_receipt(received: &Received, place: ContentPlace, content: &[u8]) -> V
         dsn: dsn_meta(envelope),
         message_id: received.message_id.clone(),
         notification: received.notification,
-    };
-    frame(1, &meta, content)
+    }
 }
 
 fn dsn_meta(envelope: &Envelope) -> Vec<DsnMeta> {
@@ -202,43 +208,12 @@ pub fn encode_done(id: QueueId, events: &[Event]) -> Vec<u8> {
     frame(3, &DoneMeta { id: id.number(), events: events.into() }, &[])
 }
 
-fn frame(kind: u8, meta: &impl Serialize, content: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEADER + 384 + content.len());
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&[VERSION, kind]);
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&(content.len() as u32).to_le_bytes());
-    // Strings, numbers and lists always serialize, and a Vec takes every write.
-    let _ = serde_json::to_writer(&mut out, meta);
-    let meta_length = (out.len() - HEADER) as u32;
-    out[10..14].copy_from_slice(&meta_length.to_le_bytes());
-    out.extend_from_slice(content);
-    let checksum = crc32fast::hash(&out[8..]);
-    out[4..8].copy_from_slice(&checksum.to_le_bytes());
-    out
-}
-
-/// The length of the whole record whose first [`HEADER`] octets these are.
-pub fn frame_length(header: &[u8]) -> Result<usize, Damage> {
-    let Some(header) = header.get(..HEADER) else { return Err(Damage::Short) };
-    if header[..4] != MAGIC {
-        return Err(Damage::Corrupt);
-    }
-    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let (meta, content) = (number(10), number(14));
-    if meta > META_LIMIT || content > CONTENT_LIMIT {
-        return Err(Damage::Corrupt);
-    }
-    Ok(HEADER + meta as usize + content as usize)
-}
-
 /// Reads the record that starts `octets`: what it says, its content part and its whole length.
 pub fn decode(octets: &[u8]) -> Result<(Record, &[u8], usize), Damage> {
     let length = frame_length(octets)?;
     let octets = octets.get(..length).ok_or(Damage::Short)?;
     let number = |at: usize| u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
-    if crc32fast::hash(&octets[8..]) != number(4) {
+    if crc32fast::hash(&octets[CHECKED..]) != number(4) {
         return Err(Damage::Corrupt);
     }
     let (version, kind) = (octets[8], octets[9]);
@@ -347,6 +322,28 @@ mod tests {
             message_id: Some("<\"odd\"@example.com>".into()),
             notification: true,
         }
+    }
+
+    /// A record whose content is in it.
+    fn encode_received(received: &Received, content: &'static [u8]) -> Vec<u8> {
+        let octets = super::encode_received(received, &Bytes::from_static(content));
+        assert!(octets.content.is_empty(), "small contents stay with their record");
+        octets.head
+    }
+
+    #[test]
+    fn a_large_content_comes_behind_the_rest_of_its_record() {
+        let content = Bytes::from(b"0123456789abcdef0123456789abcde\r\n".repeat(LARGE / 32));
+        let octets = super::encode_received(&sample(), &content);
+        assert_eq!(octets.content.as_ptr(), content.as_ptr(), "it is not copied");
+        let (record, found, length) = decode_owned(&[&octets.head[..], &octets.content].concat());
+        assert!(matches!(record, Record::Received { received, .. } if received.id == sample().id));
+        assert_eq!((found, length), (content.to_vec(), octets.len()));
+    }
+
+    fn decode_owned(octets: &[u8]) -> (Record, Vec<u8>, usize) {
+        let (record, content, length) = decode(octets).unwrap();
+        (record, content.to_vec(), length)
     }
 
     #[test]

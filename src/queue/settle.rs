@@ -2,8 +2,8 @@
 
 use super::{
     Queue,
+    departure::Departed,
     entry::Received,
-    item::Item,
     journal::{Durability, Place},
     lane::{Brake, Cause, Lane},
     record,
@@ -14,16 +14,12 @@ use super::{
 };
 use crate::{
     account::{AccountId, Pacing},
-    failpoint::{self, Point},
     history::Event,
     mail::{QueueId, Reply},
     outbound::{Disposition, LaneEffect, Outcome},
     telemetry::{self, AttemptEvent, MailEvent},
 };
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{io, sync::atomic::Ordering};
 
 impl Queue {
     pub(super) async fn settle(
@@ -47,7 +43,7 @@ impl Queue {
         let place = match next {
             // Written behind the worker's back: its connection has better things to do.
             Next::Done => {
-                self.shared.lanes.tasks.spawn(self.clone().depart(claimed.id, events));
+                self.depart(Departed { id: claimed.id, events });
                 None
             }
             Next::Untried => {
@@ -111,65 +107,6 @@ impl Queue {
             tracing::error!(target: "waxseal::queue", queue_id = %id, %error, "status not written");
         };
         written.inspect_err(unwritten).ok()
-    }
-
-    /// Writes that a message has left, with what happened.
-    pub(super) async fn write_departure(
-        &self,
-        id: QueueId,
-        events: &[Event],
-        durability: Durability,
-    ) -> io::Result<()> {
-        let telling = self.history().prepare(events);
-        let place = self.journal().append(record::encode_done(id, events), durability).await?;
-        telling.tell();
-        self.state().appended(place);
-        Ok(())
-    }
-
-    /// Writes that a message has left, and lets go of what it took.
-    pub(super) async fn depart(self, id: QueueId, events: Vec<Event>) {
-        match self.write_departure(id, &events, Durability::Written).await {
-            Ok(()) => {
-                failpoint::reach(Point::DepartureWritten);
-                self.discard(id);
-            }
-            // It was delivered all the same. The next start will deliver it again, whole, so its content stays.
-            Err(error) => {
-                tracing::error!(target: "waxseal::queue", queue_id = %id, %error, "departure not written");
-                self.history().prepare(&events).tell();
-                self.let_go(id);
-            }
-        }
-    }
-
-    /// Takes a message out of the index and off the disk, once its departure is written.
-    pub(super) fn discard(&self, id: QueueId) {
-        if self.let_go(id).is_some_and(|item| item.has_file()) {
-            self.journal().remove_file(self.content_path(id));
-        }
-        self.remove_dead_segments();
-    }
-
-    /// Takes a message out of the index.
-    fn let_go(&self, id: QueueId) -> Option<Item> {
-        let (item, freed) = self.state().forget(id)?;
-        self.shared.memory.fetch_sub(freed, Ordering::Relaxed);
-        Some(item)
-    }
-
-    /// Removes segments in which nothing lives, once the history has what their records say.
-    pub(super) fn remove_dead_segments(&self) {
-        let dead = self.state().dead_segments();
-        if dead.is_empty() {
-            return;
-        }
-        let shared = Arc::downgrade(&self.shared);
-        self.history().then(move || {
-            // Where the queue is closed by then, its next start does it.
-            let Some(shared) = shared.upgrade() else { return };
-            shared.journal.remove_segments(dead);
-        });
     }
 }
 

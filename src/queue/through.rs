@@ -8,6 +8,7 @@ pub(super) use early::Early;
 
 use super::{
     Queue,
+    departure::Departed,
     intake::{CommitError, Commitment, Whole},
     journal::Durability,
     status::{Next, Status},
@@ -104,10 +105,11 @@ impl Whole {
         let (account, status) = (&account, &status);
         let tried = Tried { received, account, pending: all, tried: all, outcome, status, next, now };
         events.extend(tried.events());
-        if let Err(error) = self.queue.write_departure(received.id, &events, Durability::Written).await {
+        let left = [Departed { id: received.id, events }];
+        if let Err(error) = self.queue.write_departure(&left, Durability::Written).await {
             let queue_id = received.id;
             tracing::error!(target: "waxseal::queue", %queue_id, %error, "departure not written");
-            self.queue.history().prepare(&events).tell();
+            self.queue.history().prepare(&left[0].events).tell();
         }
         self.queue.remove_dead_segments();
     }

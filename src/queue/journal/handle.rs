@@ -5,7 +5,10 @@ use super::{
     segment::{self, Place, SegmentNumber},
     writer::{self, Job, Shared},
 };
-use crate::queue::{disk::Disk, record::Record};
+use crate::queue::{
+    disk::Disk,
+    record::{Octets, Record},
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -65,8 +68,8 @@ impl Journal {
     /// Where it could not be written or synced. A record that was to be `Synced` then does not count, though after a
     /// crash it may be found. One that was to be `Written` is tried in a new segment too, and waits for a disk that fails
     /// to take it again: up to 4 MiB of them do.
-    pub async fn append(&self, octets: Vec<u8>, durability: Durability) -> io::Result<Place> {
-        let (answer, answered) = oneshot::channel();
+    pub async fn append(&self, octets: impl Into<Octets>, durability: Durability) -> io::Result<Place> {
+        let (octets, (answer, answered)) = (octets.into(), oneshot::channel());
         self.send(Job::Append { octets, durability, answer })?;
         answered.await.map_err(|_| gone())?
     }

@@ -3,7 +3,10 @@
 use super::segment::{self, FILE_HEADER, SegmentNumber};
 use crate::{
     failpoint::{self, Point},
-    queue::disk::{Disk, DiskFile},
+    queue::{
+        disk::{Disk, DiskFile},
+        record::Octets,
+    },
 };
 use std::{
     io,
@@ -15,6 +18,34 @@ use std::{
 const EMPTY: u32 = FILE_HEADER.len() as u32;
 /// Names that are tried where one is taken by a file that would not go.
 const TRIES: u32 = 16;
+/// A burst's buffer is not kept for ever.
+const GATHERED_KEPT: usize = 256 << 10;
+
+/// Writes records behind what is good of a segment; how many octets they have. All but large contents go together.
+fn write<'a>(
+    open: &mut Open,
+    gathered: &mut Vec<u8>,
+    records: impl Iterator<Item = &'a Octets>,
+) -> io::Result<u32> {
+    let mut end = open.length;
+    let mut put = |octets: &[u8]| {
+        if !octets.is_empty() {
+            open.file.write_at(u64::from(end), octets)?;
+            end += octets.len() as u32;
+        }
+        Ok::<_, io::Error>(())
+    };
+    for Octets { head, content } in records {
+        gathered.extend_from_slice(head);
+        if !content.is_empty() {
+            put(gathered)?;
+            gathered.clear();
+            put(content)?;
+        }
+    }
+    put(gathered)?;
+    Ok(end - open.length)
+}
 
 /// Whether the system has no room, which it may have in a moment.
 pub(super) fn is_full(error: &io::Error) -> bool {
@@ -39,13 +70,21 @@ pub(super) struct Head {
     open: Option<Open>,
     /// Files left behind that hold octets nobody was promised, with the length that they should have.
     untrimmed: Vec<(Box<dyn DiskFile>, u32)>,
+    /// What is written together.
+    gathered: Vec<u8>,
 }
 
 impl Head {
     /// Begins a segment after `last`. A full disk is no reason not to start: what is sent makes room.
     pub(super) fn begin(disk: Arc<dyn Disk>, directory: &Path, last: SegmentNumber) -> io::Result<Self> {
-        let mut head =
-            Self { disk, directory: directory.to_owned(), last, open: None, untrimmed: Vec::new() };
+        let mut head = Self {
+            disk,
+            directory: directory.to_owned(),
+            last,
+            open: None,
+            untrimmed: Vec::new(),
+            gathered: Vec::new(),
+        };
         match head.make() {
             Ok(open) => head.open = Some(open),
             Err(error) if is_full(&error) => {
@@ -69,21 +108,29 @@ impl Head {
         self.open.as_ref().map(|open| (open.number, open.length))
     }
 
-    /// Appends octets, and makes all that was appended durable where `sync` asks for it. After an error none of these
-    /// octets counts, and [`Head::end`] is none where the segment cannot be written any more.
-    pub(super) fn append(&mut self, octets: &[u8], sync: bool) -> io::Result<()> {
+    /// Appends records, and makes all that was appended durable where `sync` asks for it. After an error none of these
+    /// records counts, and [`Head::end`] is none where the segment cannot be written any more.
+    pub(super) fn append<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Octets>,
+        sync: bool,
+    ) -> io::Result<()> {
         self.position()?;
         let Some(open) = &mut self.open else { return Err(io::Error::other("no journal segment")) };
-        if !octets.is_empty()
-            && let Err(error) = open.file.write_at(u64::from(open.length), octets)
-        {
-            // Nothing was lost yet: with the tail cut off the segment is good for smaller records, and more room.
-            if !is_full(&error) || open.file.truncate(u64::from(open.length)).is_err() {
-                self.abandon();
+        let written = write(open, &mut self.gathered, records);
+        self.gathered.clear();
+        self.gathered.shrink_to(GATHERED_KEPT);
+        let octets = match written {
+            Ok(octets) => octets,
+            Err(error) => {
+                // Nothing was lost yet: with the tail cut off the segment is good for smaller records, and more room.
+                if !is_full(&error) || open.file.truncate(u64::from(open.length)).is_err() {
+                    self.abandon();
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
-        if sync && !octets.is_empty() {
+        };
+        if sync && octets > 0 {
             failpoint::reach(Point::RecordWritten);
         }
         // After a failed fsync the system may have dropped pages and believe them written: never this file again.
@@ -91,10 +138,10 @@ impl Head {
             self.abandon();
             return Err(error);
         }
-        if sync && !octets.is_empty() {
+        if sync && octets > 0 {
             failpoint::reach(Point::RecordSynced);
         }
-        open.length += octets.len() as u32;
+        open.length += octets;
         Ok(())
     }
 

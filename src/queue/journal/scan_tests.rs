@@ -74,7 +74,8 @@ fn receipt(n: u64, content: &[u8]) -> Vec<u8> {
         message_id: None,
         notification: false,
     };
-    record::encode_received(&received, content)
+    let octets = record::encode_received(&received, &bytes::Bytes::copy_from_slice(content));
+    [&octets.head[..], &octets.content].concat()
 }
 
 fn three() -> Journal {

@@ -1,4 +1,4 @@
-//! The one writer: it gathers what waits, appends it with one write, and makes it durable with one fdatasync.
+//! The one writer: it gathers what waits, appends it, and makes it durable with one fdatasync.
 
 use super::{
     handle::{Durability, JournalOptions},
@@ -7,7 +7,10 @@ use super::{
     removal::Removals,
     segment::{Place, SegmentNumber},
 };
-use crate::failpoint::{self, Point};
+use crate::{
+    failpoint::{self, Point},
+    queue::record::Octets,
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -24,8 +27,6 @@ use tokio::sync::oneshot;
 /// One group takes at most about so many octets, so that the first waiter is not kept for the last, nor as much memory
 /// for a burst.
 const GROUP_SIZE: usize = 2 << 20;
-/// A burst's buffer is not kept for ever.
-const BUFFER_KEPT: usize = 256 << 10;
 /// Records that nobody waits for are durable after this long at the latest.
 const LAZY_SYNC: Duration = Duration::from_millis(20);
 /// Octets of records nobody waits for that are kept until a disk that fails takes them.
@@ -37,7 +38,7 @@ type Answer<T> = oneshot::Sender<io::Result<T>>;
 
 /// What the writer is asked to do.
 pub(super) enum Job {
-    Append { octets: Vec<u8>, durability: Durability, answer: Answer<Place> },
+    Append { octets: Octets, durability: Durability, answer: Answer<Place> },
     RemoveFile(PathBuf),
     RemoveSegments(Vec<SegmentNumber>),
     Sync(Answer<()>),
@@ -65,7 +66,7 @@ pub(super) fn start(
 }
 
 struct Append {
-    octets: Vec<u8>,
+    octets: Octets,
     durability: Durability,
     answer: Answer<Place>,
 }
@@ -113,14 +114,13 @@ fn again(error: &io::Error) -> io::Error {
 /// A record that was answered as written and is not known to be durable.
 struct Owed {
     answered: Place,
-    octets: Vec<u8>,
+    octets: Octets,
 }
 
 struct Writer {
     head: Head,
     segment_size: u32,
     shared: Arc<Shared>,
-    buffer: Vec<u8>,
     owed: Vec<Owed>,
     /// The segment that has what is owed cannot be trusted: all of it is to be written again.
     adrift: bool,
@@ -137,7 +137,6 @@ impl Writer {
             head: Head::begin(options.disk.clone(), directory, last)?,
             segment_size: options.segment_size,
             shared: Arc::default(),
-            buffer: Vec::new(),
             owed: Vec::new(),
             adrift: false,
             put_off: Vec::new(),
@@ -209,22 +208,17 @@ impl Writer {
             return Ok(());
         }
         let (number, start) = self.head.position()?;
-        self.buffer.clear();
         let owed = if self.adrift { self.owed.len() } else { 0 };
         let records = self.owed[..owed].iter().map(|owed| &owed.octets);
         let records = records.chain(group.appends.iter().map(|append| &append.octets));
-        self.buffer.reserve_exact(records.clone().map(Vec::len).sum());
-        records.for_each(|octets| self.buffer.extend_from_slice(octets));
-        let written = self.head.append(&self.buffer, sync);
-        self.buffer.clear();
-        self.buffer.shrink_to(BUFFER_KEPT);
+        let written = self.head.append(records, sync);
         self.publish();
         if let Err(error) = written {
             self.adrift |= self.head.end().is_none();
             return Err(error);
         }
         let mut offset = start;
-        let mut place = |octets: &[u8]| {
+        let mut place = |octets: &Octets| {
             let place = Place { segment: number, offset, length: octets.len() as u32 };
             offset += place.length;
             place

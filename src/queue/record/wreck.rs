@@ -1,6 +1,9 @@
 //! What can be learned from a record that is damaged: how far it reaches.
 
-use super::{CONTENT_LIMIT, HEADER, MAGIC, META_LIMIT};
+use super::{
+    HEADER, MAGIC,
+    frame::{CONTENT_LIMIT, META_LIMIT},
+};
 use serde::Deserialize;
 
 /// What a meta part says of the content part's length.
@@ -73,7 +76,7 @@ mod tests {
             notification: false,
         };
         [
-            record::encode_received(&received, content),
+            record::encode_received(&received, &bytes::Bytes::copy_from_slice(content)).head,
             record::encode_received_in_file(&received, 7),
             record::encode_done(received.id, &[]),
         ]
