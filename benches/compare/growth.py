@@ -4,9 +4,9 @@
     growth.py HARNESS --out growth.jsonl            measures; HARNESS is a built copy of the relay benchmark
     growth.py --plot growth.jsonl --into DIRECTORY  draws what was measured: clients.svg, accounts.svg, queued.svg
 
-Each point has a waxseal and a queue of its own, and is checked for messages that are missing or came twice. Data lies in
-BENCH_WORK (default /var/tmp/bench-work), which must be on a real disk: a million messages take about 5 GB of it. Linux,
-Python's standard library, and smtp-source from Postfix. Exit 0: measured, nothing lost; 1: not.
+Each point has a waxseal and a queue of its own, and is checked for messages that are missing or came twice. Data lies
+in BENCH_WORK (default /var/tmp/bench-work), which must be on a real disk: a million messages take about 5 GB of it. It
+takes Linux, Python's standard library, and smtp-source from Postfix. Exit 0: measured, nothing lost; 1: not.
 """
 
 import argparse
@@ -50,12 +50,19 @@ def measured(place, domains, sessions, count, accounts):
         return {
             "accept_rate": count / accept_s,
             "drain_rate": stats["messages"] / (stats["last_us"] / 1e6 - began),
-            "peak_pss_mib": meter.peak_mib,
-            "cpu_ms": meter.cpu_s * 1000 / count,
-            "connections": stats["peak_open"],
-            "other_cores": neighbours.cores(),
+            **costs(meter, neighbours, stats, count),
             **sink.audit(count),
         }
+
+
+def costs(meter, neighbours, stats, count):
+    """What every point tells beside its rates."""
+    return {
+        "peak_pss_mib": meter.peak_mib,
+        "cpu_ms": meter.cpu_s * 1000 / count,
+        "connections": stats["peak_open"],
+        "other_cores": neighbours.cores(),
+    }
 
 
 def clients(place, sessions, count):
@@ -83,7 +90,7 @@ def fill(place, account, count):
 
 
 def queued(place, count, _):
-    """A restart with `count` messages in the queue and the provider back: until ready, and until all are delivered."""
+    """A restart with `count` messages in the queue and the provider back, until all are delivered."""
     place.clear()
     free = shutil.disk_usage(place.work).free
     needed = count * DISK_PER_MESSAGE + 2**30
@@ -101,34 +108,30 @@ def queued(place, count, _):
             "ready_s": ready_s,
             "first_delivery_s": stats["first_us"] / 1e6 - relay.started_at,
             "drain_rate": (stats["messages"] - 1) * 1e6 / max(1, stats["last_us"] - stats["first_us"]),
-            "peak_pss_mib": meter.peak_mib,
-            "cpu_ms": meter.cpu_s * 1000 / count,
-            "connections": stats["peak_open"],
-            "other_cores": neighbours.cores(),
+            **costs(meter, neighbours, stats, count),
             **sink.audit(count),
         }
 
 
-# What is measured, at what, and with how many messages: enough for some ten seconds.
+# What is measured, at what, and with how many messages: enough for ten seconds or so, and evenly split over accounts.
 SERIES = {
     "clients": (clients, {1: 5_000, 10: 20_000, 100: 40_000, 1000: 40_000}),
     "accounts": (accounts, {2**n: 40_000 for n in range(7)}),
     "queued": (queued, {10**n: 10**n for n in range(2, 7)}),
 }
-QUICK = 20  # --quick: one message in so many, and queues no longer than QUICK_QUEUE
+QUICK = 25  # --quick: one message in so many, and queues no longer than QUICK_QUEUE
 QUICK_QUEUE = 10_000
 
 
 def planned(name, quick):
-    """(x, messages) of a series. Shares of messages come out even: they are multiples of clients and accounts."""
+    """(x, messages) of a series."""
     for x, count in SERIES[name][1].items():
-        if name == "queued":
-            if not quick or count <= QUICK_QUEUE:
-                yield x, count
-        else:
-            count = count // QUICK if quick else count
-            step = max(x, SPREAD)
-            yield x, -(-count // step) * step
+        if not quick:
+            yield x, count
+        elif name != "queued":
+            yield x, count // QUICK
+        elif count <= QUICK_QUEUE:
+            yield x, count
 
 
 def measure(place, names, runs, quick, out):
@@ -153,8 +156,8 @@ def measure(place, names, runs, quick, out):
 def told(point):
     """A point in a line."""
     text = (
-        f"{point['series']} {point['x']:,}: {point['drain_rate']:,.0f} messages/s, peak {point['peak_pss_mib']:.1f} MiB, "
-        f"{point['cpu_ms']:.3f} ms CPU a message, {point['lost']} lost, {point['twice']} twice"
+        f"{point['series']} {point['x']:,}: {point['drain_rate']:,.0f} messages/s, "
+        f"peak {point['peak_pss_mib']:.1f} MiB, {point['cpu_ms']:.3f} ms CPU a message, {point['lost']} lost, {point['twice']} twice"
     )
     if "ready_s" in point:
         text += f", filled at {point['fill_rate']:,.0f}/s, ready after {point['ready_s']:.2f} s"
@@ -186,14 +189,17 @@ def main():
         plots.draw(chosen.plot, chosen.into)
         return True
     # Ended from outside, it still ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     allow_open_files()
     work = os.path.join(os.environ.get("BENCH_WORK", "/var/tmp/bench-work"), "growth")
     place = Place(os.path.abspath(chosen.harness), os.path.abspath(chosen.waxseal), work, chosen.port)
     place.check()
     names = [chosen.only] if chosen.only else list(SERIES)
     with open(chosen.out, "a", encoding="utf-8") as out:
-        return measure(place, names, chosen.runs, chosen.quick, out)
+        in_order = measure(place, names, chosen.runs, chosen.quick, out)
+    place.remove()
+    return in_order
 
 
 if __name__ == "__main__":

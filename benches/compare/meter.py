@@ -63,7 +63,7 @@ class Meter:
 
 
 class Neighbours:
-    """Cores that others kept busy meanwhile: above some 0.2 of them a measurement is disturbed."""
+    """Cores that others kept busy meanwhile, the kernel's threads among them: above some 0.2 a point is disturbed."""
 
     def __init__(self, parts):
         """`parts`: the processes that belong to the measurement beside this one and its children that have ended."""

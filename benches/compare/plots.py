@@ -4,7 +4,7 @@ import json
 import os
 import statistics
 
-from rig import ensure
+from rig import Trouble, ensure
 from svg import Panel, chart
 
 DRAIN = ("drain_rate", "Delivered, messages a second")
@@ -37,8 +37,8 @@ def read(path):
     """Each series' latest measurement: the machine, and its points by x."""
     found, machine, opened = {}, None, set()
     with open(path, encoding="utf-8") as file:
-        for text in file:
-            line = json.loads(text)
+        for number, text in enumerate(file, 1):
+            line = parsed(text, f"{path}:{number}")
             if "machine" in line:
                 machine, opened = line["machine"], set()
                 continue
@@ -52,6 +52,13 @@ def read(path):
     return found
 
 
+def parsed(text, where):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as problem:
+        raise Trouble(f"{where}: no line of growth.py's: {problem}") from problem
+
+
 def spread(points, key):
     """(lowest, median, highest) of the runs."""
     values = [point[key] for point in points]
@@ -61,12 +68,12 @@ def spread(points, key):
 def notes(machine, by_x):
     points = [point for some in by_x.values() for point in some]
     runs = max(len(some) for some in by_x.values())
-    lost, twice = (sum(point[key] for point in points) for key in ("lost", "twice"))
+    sent, lost, twice = (sum(point[key] for point in points) for key in ("messages", "lost", "twice"))
     times = f"Median of {runs} runs, bars from the lowest to the highest" if runs > 1 else "One run"
+    where = f"{machine['cpu']}, {machine['cores']} cores shared with clients and provider, {machine['kernel']}"
     return [
-        f"{times}. {sum(point['messages'] for point in points):,} messages in all: {lost:,} lost, {twice:,} delivered twice.",
-        f"{machine['waxseal']}, {machine['date']}. {machine['cpu']}, {machine['cores']} cores shared with clients and provider; "
-        f"{machine['kernel']}.",
+        f"{times}. {sent:,} messages in all: {lost:,} lost, {twice:,} delivered twice.",
+        f"{machine['waxseal']}, {machine['date']}. {where}.",
     ]
 
 

@@ -3,7 +3,7 @@
 import http.client
 import time
 
-from rig import PATIENCE, Program, ensure, wait_until
+from rig import PATIENCE, Program, wait_until
 from sink import PASSWORD, USER
 
 START = 600  # seconds that reading a long queue may take
@@ -49,6 +49,7 @@ class Relay(Program):
 
     def __init__(self, place, accounts):
         self.place = place
+        self.obituary = f"waxseal ended; {place.path('log')} says why"
         config = place.path("waxseal.toml")
         with open(config, "w", encoding="utf-8") as file:
             file.write(configuration(place, accounts))
@@ -60,9 +61,6 @@ class Relay(Program):
         """Seconds from its start until /readyz says 200."""
         wait_until("waxseal is ready", self.is_ready, START)
         return time.time() - self.started_at
-
-    def check_alive(self):
-        ensure(self.child.poll() is None, f"waxseal ended; {self.place.path('log')} says why")
 
     def is_ready(self):
         self.check_alive()

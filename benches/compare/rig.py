@@ -42,14 +42,17 @@ class Place:
         ensure(os.path.exists(self.sink), f"{self.sink} is not there: build the harness with its install.sh")
         pem = os.path.join(self.certificates, "server.pem")
         ensure(os.path.exists(pem), f"{pem} is not there: make it with certs/mkcerts.sh of the harness")
-        ensure(os.path.exists(self.waxseal), f"{self.waxseal} is not there: cargo build --release, or name one by --waxseal")
+        ensure(os.path.exists(self.waxseal), f"{self.waxseal} is not there: build it, or name another by --waxseal")
         ensure(self.client, "smtp-source is not installed: it comes with Postfix")
         for port in (self.sink_port, self.control_port, self.port, self.admin_port):
             ensure(is_free(port), f"port {port} is taken: name the first of four free ones by --port")
 
     def clear(self):
-        shutil.rmtree(self.work, ignore_errors=True)
+        self.remove()
         os.makedirs(self.work)
+
+    def remove(self):
+        shutil.rmtree(self.work, ignore_errors=True)
 
     def path(self, name):
         return os.path.join(self.work, name)
@@ -84,6 +87,8 @@ def environment():
 class Program:
     """A child that is ended on the way out of its `with`."""
 
+    obituary = "a program ended"  # what is said where it ended by itself
+
     def __init__(self, words, **options):
         self.child = subprocess.Popen(words, env=environment(), stdin=subprocess.DEVNULL, **options)
         self.pid = self.child.pid
@@ -93,6 +98,9 @@ class Program:
 
     def __exit__(self, *_):
         self.stop()
+
+    def check_alive(self):
+        ensure(self.child.poll() is None, self.obituary)
 
     def stop(self):
         """Its exit code; None where it had to be killed."""

@@ -10,7 +10,8 @@ COLOURS = ("#1d6a96", "#b4532a", "#4f7942")
 # The card brings its own background: ink on paper reads the same on a light page and on a dark one.
 STYLE = """
 .card { fill: #fcfcfa; stroke: #d8d8d2; }
-text { font-family: system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; font-size: 12px; fill: #5c6370; }
+text { font-family: system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; }
+text { font-size: 12px; fill: #5c6370; }
 .title { font-size: 20px; font-weight: 600; fill: #1f2430; }
 .subtitle { font-size: 13px; }
 .panel { font-size: 13px; font-weight: 600; fill: #1f2430; }
@@ -51,8 +52,9 @@ def number(value):
     return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
-def text(x, y, words, classes):
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{classes}">{escape(words)}</text>'
+def text(x, y, words, classes, colour=None):
+    fill = f' style="fill: {colour}"' if colour else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{classes}"{fill}>{escape(words)}</text>'
 
 
 def line(x1, y1, x2, y2, classes, colour=None):
@@ -92,7 +94,7 @@ def curve(panel, across, floor, colour):
         parts.append(line(x, up(low), x, up(high), "spread", colour))
         parts.append(f'<circle cx="{x:.1f}" cy="{up(middle):.1f}" r="5" class="point" fill="{colour}"/>')
     for x, (_, middle, high) in zip(across, panel.values):
-        parts.append(f'<text x="{x:.1f}" y="{up(high) - 11:.1f}" class="value middle" style="fill: {colour}">{number(middle)}</text>')
+        parts.append(text(x, up(high) - 11, number(middle), "value middle", colour))
     return parts
 
 
@@ -101,7 +103,8 @@ def chart(title, subtitle, x_name, xs, panels, notes):
     height = TOP + len(panels) * (PANEL + GAP) - GAP + BOTTOM + 16 * len(notes)
     across = places(xs)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}" role="img">',
         f"<title>{escape(title)}</title>",
         f"<style>{STYLE}</style>",
         f'<rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8" class="card"/>',
