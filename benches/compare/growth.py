@@ -157,7 +157,8 @@ def told(point):
     """A point in a line."""
     text = (
         f"{point['series']} {point['x']:,}: {point['drain_rate']:,.0f} messages/s, "
-        f"peak {point['peak_pss_mib']:.1f} MiB, {point['cpu_ms']:.3f} ms CPU a message, {point['lost']} lost, {point['twice']} twice"
+        f"peak {point['peak_pss_mib']:.1f} MiB, {point['cpu_ms']:.3f} ms CPU a message, "
+        f"{point['lost']} lost, {point['twice']} twice"
     )
     if "ready_s" in point:
         text += f", filled at {point['fill_rate']:,.0f}/s, ready after {point['ready_s']:.2f} s"

@@ -70,10 +70,10 @@ def notes(machine, by_x):
     runs = max(len(some) for some in by_x.values())
     sent, lost, twice = (sum(point[key] for point in points) for key in ("messages", "lost", "twice"))
     times = f"Median of {runs} runs, bars from the lowest to the highest" if runs > 1 else "One run"
-    where = f"{machine['cpu']}, {machine['cores']} cores shared with clients and provider, {machine['kernel']}"
     return [
         f"{times}. {sent:,} messages in all: {lost:,} lost, {twice:,} delivered twice.",
-        f"{machine['waxseal']}, {machine['date']}. {where}.",
+        f"{machine['cpu']}, {machine['cores']} cores shared with clients and provider, {machine['kernel']}.",
+        f"{machine['waxseal']}, {machine['date']}.",
     ]
 
 

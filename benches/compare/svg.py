@@ -6,6 +6,7 @@ from html import escape
 WIDTH, LEFT, RIGHT = 760, 72, 48
 TOP, PANEL, GAP, BOTTOM = 112, 168, 64, 92
 PADDING = 36  # from a panel's edge to its outermost point, so that labels stay inside
+STEEP, AWAY = 40, 12  # a climb to the next point, and how far a label gives way to it
 COLOURS = ("#1d6a96", "#b4532a", "#4f7942")
 # The card brings its own background: ink on paper reads the same on a light page and on a dark one.
 STYLE = """
@@ -93,8 +94,11 @@ def curve(panel, across, floor, colour):
     for x, (low, middle, high) in zip(across, panel.values):
         parts.append(line(x, up(low), x, up(high), "spread", colour))
         parts.append(f'<circle cx="{x:.1f}" cy="{up(middle):.1f}" r="5" class="point" fill="{colour}"/>')
-    for x, (_, middle, high) in zip(across, panel.values):
-        parts.append(text(x, up(high) - 11, number(middle), "value middle", colour))
+    following = [up(middle) for _, middle, _ in panel.values[1:]] + [floor]
+    for x, (_, middle, high), y in zip(across, panel.values, following):
+        # A line that climbs steeply from here would run through the label: it makes way to the left.
+        aside = AWAY if up(middle) - y > STEEP else 0
+        parts.append(text(x - aside, up(high) - 11, number(middle), "value middle", colour))
     return parts
 
 
