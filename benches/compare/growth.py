@@ -193,7 +193,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     allow_open_files()
-    work = os.path.join(os.environ.get("BENCH_WORK", "/var/tmp/bench-work"), "growth")
+    work = os.path.join(os.environ.get("BENCH_WORK", "/var/tmp/bench-work"), f"growth-{chosen.port}")
     place = Place(os.path.abspath(chosen.harness), os.path.abspath(chosen.waxseal), work, chosen.port)
     place.check()
     names = [chosen.only] if chosen.only else list(SERIES)
