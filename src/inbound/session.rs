@@ -19,6 +19,8 @@ use tracing::{debug, info};
 
 /// Replies are held back while commands wait to be answered (RFC 2920 §3.2), up to so many octets.
 const HELD_REPLIES: usize = 8 * 1024;
+/// A session that waits keeps room for so many octets of replies.
+const KEPT_REPLIES: usize = 128;
 /// How long, and for how many octets, the client's own close is awaited, so that a reset does not overtake the
 /// last reply.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 256 * 1024);
@@ -231,7 +233,11 @@ where
             self.stream.flush().await
         };
         let written = timeout(self.gate.limits().command_timeout, write).await;
-        self.out = Vec::new();
+        if self.out.capacity() <= KEPT_REPLIES {
+            self.out.clear()
+        } else {
+            self.out = Vec::new()
+        }
         match written {
             Ok(Ok(())) => Ok(()),
             _ => Err(End::Gone),
