@@ -289,6 +289,21 @@ async fn a_row_that_is_broken_off_closes_the_connection_and_sends_nothing_more()
 }
 
 #[tokio::test]
+async fn what_an_earlier_configuration_has_begun_is_not_gone_on_with() {
+    let script = vec![
+        after(&[FLIGHT], GO_ON),
+        after(&[FIRST, FLIGHT], "250 2.0.0 one\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n"),
+    ];
+    let whole = vec![after(&[FLIGHT], GO_ON), after(&[SECOND], "250 2.0.0 two\r\n")];
+    let server = Scripted::start(PIPELINING, vec![script, whole]).await;
+    let (first, second) = both();
+    let (_, begun) = server.upstream().deliver_in_turn(&first, None, Some(&second)).await;
+    assert!(begun.is_some());
+    let (two, _) = server.upstream().deliver_in_turn(&second, begun, None).await;
+    assert_eq!(words(&two), "delivered: 250 2.0.0 two");
+}
+
+#[tokio::test]
 async fn nothing_goes_ahead_to_a_server_that_has_not_offered_pipelining() {
     let script = vec![
         after(&["MAIL FROM:<support@example.com>\r\n"], "250 ok\r\n"),

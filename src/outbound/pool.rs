@@ -41,6 +41,8 @@ pub struct Upstream {
 pub struct Begun {
     connection: Box<Connection>,
     queue_id: QueueId,
+    /// As it was configured then.
+    account: Arc<Account>,
 }
 
 /// Whether a server has stumbled over commands behind a final dot lately. Then each message waits for its turn: one
@@ -107,7 +109,8 @@ impl Upstream {
 
     /// As [`Upstream::deliver`], in a row of attempts on one connection. The attempt goes on where it was `begun`, and
     /// the commands of `next` go out behind its final dot where the server takes that (RFC 2920 §3.1), which saves them
-    /// a round trip; `next` is then to be called for with what is given back.
+    /// a round trip; `next` is then to be called for with what is given back. What another attempt or another
+    /// configuration of the account has begun is not gone on with.
     pub async fn deliver_in_turn(
         &self,
         attempt: &Attempt,
@@ -115,7 +118,8 @@ impl Upstream {
         next: Option<&Attempt>,
     ) -> (Outcome, Option<Begun>) {
         let next = next.filter(|_| self.sends_ahead());
-        let begun = begun.filter(|begun| begun.queue_id == attempt.queue_id);
+        let begun = begun
+            .filter(|begun| begun.queue_id == attempt.queue_id && Arc::ptr_eq(&begun.account, &self.account));
         let (mut kept, mut begun) = match begun {
             Some(Begun { connection, .. }) => (Some(*connection), true),
             None => (self.idle.take().await, false),
@@ -152,7 +156,8 @@ impl Upstream {
             if transacted.usable && lane != LaneEffect::Pause {
                 match next.filter(|_| transacted.ahead == Ahead::Begun) {
                     Some(next) => {
-                        ahead = Some(Begun { connection: Box::new(connection), queue_id: next.queue_id });
+                        let (connection, account) = (Box::new(connection), self.account.clone());
+                        ahead = Some(Begun { connection, queue_id: next.queue_id, account });
                     }
                     None => self.idle.keep(connection),
                 }
