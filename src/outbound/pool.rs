@@ -117,7 +117,7 @@ impl Upstream {
         begun: Option<Begun>,
         next: Option<&Attempt>,
     ) -> (Outcome, Option<Begun>) {
-        let next = next.filter(|_| self.sends_ahead());
+        let mut next = next.filter(|_| self.sends_ahead());
         let begun = begun
             .filter(|begun| begun.queue_id == attempt.queue_id && Arc::ptr_eq(&begun.account, &self.account));
         let (mut kept, mut begun) = match begun {
@@ -140,6 +140,7 @@ impl Upstream {
             failpoint::reach(Point::Transacted);
             if transacted.ahead == Ahead::Stumbled {
                 self.step.keep();
+                next = None;
                 tracing::debug!(account = %self.account.id,
                     "the server may not take commands behind a final dot; none are sent ahead for an hour");
             }
