@@ -235,7 +235,10 @@ impl Queue {
     /// Carries a message, on the connection where it was `begun` if it was. Gives back the message that comes next on
     /// the same connection, where there is one.
     async fn carry(&self, ready: Ready, begun: &mut Option<Begun>) -> Option<Ready> {
-        let carrier = self.shared.lanes.carrier(&ready.claimed.account)?;
+        let Some(carrier) = self.shared.lanes.carrier(&ready.claimed.account) else {
+            ready.give_back(); // The account has gone: its mail waits for it.
+            return None;
+        };
         let mut next = None;
         if carrier.sends_ahead()
             && ready.may_lead()

@@ -184,8 +184,8 @@ impl Lane {
         if has_room || !is_due || pacing.rate_limit.is_some() || self.brake != Brake::Open {
             return Claim::Nothing;
         }
-        if let Err(until) = self.pace.ask(&pacing, now) {
-            return Claim::Wait(until);
+        if self.pace.ask(&pacing, now).is_err() {
+            return Claim::Nothing;
         }
         self.pace.start(&pacing, now);
         self.take(now)
