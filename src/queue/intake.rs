@@ -15,7 +15,7 @@ use super::{
 use crate::{
     account::{AccountId, ApplicationId},
     failpoint::{self, Point},
-    mail::{Content, ContentSource, Envelope, QueueId, Reply, trace::HeaderScan},
+    mail::{Content, ContentSource, Envelope, NotCanonical, QueueId, Reply, trace::HeaderScan},
     telemetry,
 };
 use bytes::Bytes;
@@ -220,7 +220,7 @@ impl Intake {
     /// `Ok` the client is told what it says. Once begun, this runs to its end even where the caller goes away: a
     /// message is never on disk and unknown to the queue.
     pub async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
-        let whole = self.complete(receipt).await?;
+        let whole = self.complete(receipt, |octets| Ok(Content::decoded(octets))).await?;
         failpoint::reach(Point::ContentComplete);
         ToItsEnd::new(whole.through_or_queued()).await
     }
@@ -229,7 +229,8 @@ impl Intake {
     /// however its account delivers.
     pub async fn commit_to_queue(self, receipt: Receipt) -> Result<QueueId, CommitError> {
         let id = self.id;
-        let whole = self.complete(receipt).await?;
+        // No decoder has made these octets.
+        let whole = self.complete(receipt, Content::new).await?;
         ToItsEnd::new(whole.queued()).await.map(|_| id)
     }
 
@@ -239,7 +240,12 @@ impl Intake {
         self.commit_to_queue(receipt).await
     }
 
-    async fn complete(mut self, receipt: Receipt) -> Result<Whole, CommitError> {
+    /// `keep` makes content of octets that are in memory.
+    async fn complete(
+        mut self,
+        receipt: Receipt,
+        keep: impl FnOnce(Bytes) -> Result<Content, NotCanonical>,
+    ) -> Result<Whole, CommitError> {
         if self.broken || self.file.is_some() && !self.buffer.is_empty() {
             self.spill().await?;
         }
@@ -258,7 +264,10 @@ impl Intake {
         };
         let source = match &file {
             Some(file) => ContentSource::File { path: file.path.clone(), octets: size },
-            None => ContentSource::Memory(Content::decoded(Bytes::from(std::mem::take(&mut self.buffer)))),
+            None => {
+                let content = keep(Bytes::from(std::mem::take(&mut self.buffer)));
+                ContentSource::Memory(content.map_err(|error| CommitError::Io(error.to_string()))?)
+            }
         };
         let early = match self.ahead {
             Ahead::Underway(early) => Some(early),
