@@ -1,6 +1,7 @@
 //! Builds every part from the configuration and joins them. The only module that knows all others.
 
 mod alerts;
+mod day;
 mod gate;
 mod prover;
 mod sockets;
@@ -103,7 +104,7 @@ impl App {
         let (sessions, tasks) = (TaskTracker::new(), TaskTracker::new());
         let reloaded = Arc::new(Notify::new());
         let reload = reload_with(
-            path,
+            path.clone(),
             live.clone(),
             queue.clone(),
             tokens.clone(),
@@ -118,6 +119,7 @@ impl App {
             reload,
             Arc::new(move |account| upstream_of.get(account)),
             Arc::new(prover::LoginProver { live: live.clone() }),
+            path,
         ));
         let control = state_dir.join("control.sock");
         tasks.spawn(admin::serve_control(&control, service.clone(), rest.clone())?);
@@ -132,6 +134,7 @@ impl App {
         tasks.spawn(oauth::refresher::run(tokens.clone(), rest.clone()));
         tasks.spawn(alerts::watch(service.clone(), reloaded, rest.clone()));
         tasks.spawn(keep_house(queue.clone(), rest.clone()));
+        tasks.spawn(day::keep(queue.clone(), state_dir.clone(), rest.clone()));
 
         let snapshot = live.get();
         let admission = Admission::new(&snapshot.config.limits);

@@ -28,6 +28,7 @@ pub mod smtp;
 
 pub mod failpoint;
 pub mod mail;
+pub mod meter;
 pub mod telemetry;
 
 pub mod sandbox;

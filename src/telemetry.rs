@@ -1,6 +1,10 @@
 //! The log: how lines look, and one function per event in a message's life, so that every event is written in one
 //! way. Bodies and header fields are no arguments here, so they never reach a log.
 
+mod recent;
+
+pub use recent::{LogLine, recent};
+
 use crate::{
     account::AccountId,
     mail::{QueueId, ReversePath},
@@ -27,12 +31,12 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging to standard error. `filter` is a level or tracing directives; what cannot be read of it falls back
+/// Starts logging to standard error, with the last lines kept for [`recent()`]. `filter` is a level or tracing directives; what cannot be read of it falls back
 /// to `info`. Only the first call in a process takes effect.
 pub fn start(format: Format, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
-    let writer = std::io::stderr;
+    let writer = || recent::Tee;
     let _ = match format {
         Format::Text => {
             registry.with(fmt::layer().with_writer(writer).with_target(false).with_ansi(false)).try_init()

@@ -54,6 +54,7 @@ use waxseal::{
     config::{Limits, ListenAddress, ListenerSettings, ListenerTls, ServerTls},
     inbound::{Budget, Client, Gate, Peer, Sink, serve},
     mail::{BodyType, Content, EnhancedCode, Envelope, QueueId, Reply, ReversePath},
+    meter::Meter,
     queue::{CommitError, Commitment, Receipt},
     smtp::Authentication,
 };
@@ -69,6 +70,7 @@ struct Committed {
 struct FakeGate {
     queue: Queue,
     limits: Limits,
+    meter: Meter,
 }
 
 struct FakeSink {
@@ -121,6 +123,10 @@ impl Gate for FakeGate {
 
     fn has_room(&self, size: Option<u64>) -> bool {
         size != Some(123_456)
+    }
+
+    fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     fn begin(&self) -> FakeSink {
@@ -279,7 +285,7 @@ fn start_with(
     shutdown: &CancellationToken,
 ) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
     let queue = Queue::default();
-    let gate = Arc::new(FakeGate { queue: Arc::clone(&queue), limits });
+    let gate = Arc::new(FakeGate { queue: Arc::clone(&queue), limits, meter: Meter::default() });
     let (client, server) = tokio::io::duplex(on_the_way);
     let session = tokio::spawn(serve(server, gate, scene.peer(), shutdown.clone()));
     (client, queue, session)
@@ -862,7 +868,7 @@ async fn a_shutdown_closes_idle_sessions_and_lets_content_come_to_its_end() {
 /// A task's memory is its future's, and most sessions are idle.
 #[test]
 fn an_idle_session_is_small() {
-    let gate = Arc::new(FakeGate { queue: Queue::default(), limits: limits() });
+    let gate = Arc::new(FakeGate { queue: Queue::default(), limits: limits(), meter: Meter::default() });
     let (_client, server) = tokio::io::duplex(64);
     let session = serve(server, gate, Scene::default().peer(), CancellationToken::new());
     assert!(std::mem::size_of_val(&session) <= 2560, "{}", std::mem::size_of_val(&session));

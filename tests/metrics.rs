@@ -9,10 +9,11 @@ use std::{
     net::TcpStream,
 };
 use support::{
-    House, Provider,
-    client::{message, submit},
+    House, Provider, browser,
+    client::{Client, message, submit},
+    until,
 };
-use waxseal::sandbox::SandboxOptions;
+use waxseal::sandbox::{Fault, Point, SandboxOptions};
 
 /// Status and text.
 fn asked(house: &House, authorization: &str) -> (u16, String) {
@@ -64,4 +65,95 @@ fn the_admin_token_shows_how_accounts_tokens_and_queue_stand() {
     assert!((0.0..60.0).contains(&value("waxseal_queue_oldest_seconds{account=\"waiting\"}")));
     assert!(value("waxseal_queue_bytes") > 0.0);
     assert!(!text.contains(token.trim()) && !text.contains("sandbox-secret"));
+}
+
+/// All metrics of a house.
+fn text(house: &House) -> String {
+    let token = fs::read_to_string(house.state().join("admin.token")).unwrap();
+    asked(house, &format!("Authorization: Bearer {}\r\n", token.trim())).1
+}
+
+/// Waits for a line.
+#[track_caller]
+fn seen(house: &House, line: &str) {
+    until(&format!("the metric {line}"), || text(house).lines().any(|seen| seen == line).then_some(()));
+}
+
+#[test]
+fn messages_are_counted_by_listener_account_and_reason_and_the_day_survives_a_restart() {
+    let provider = Provider::start(SandboxOptions::default());
+    let house = House::beside(&provider);
+    let away = house.basic(&provider, "away", "away.example");
+    let away = away.replace(&format!("port = {}", provider.smtp_address().port()), "port = 9");
+    house.configure(&(house.basic(&provider, "works", "a.example") + &away));
+    let daemon = house.serve();
+    let listener = house.smtp.to_string();
+    seen(&house, &format!("waxseal_connections{{listener=\"{listener}\"}} 0"));
+    seen(&house, "waxseal_messages_delivered_total{account=\"works\"} 0");
+
+    submit(house.smtp, "app@a.example", &message("one")).unwrap();
+    provider.arrivals(1);
+    seen(&house, &format!("waxseal_messages_received_total{{listener=\"{listener}\",account=\"works\"}} 1"));
+    seen(&house, "waxseal_messages_delivered_total{account=\"works\"} 1");
+    seen(&house, "waxseal_delivery_seconds_bucket{account=\"works\",le=\"+Inf\"} 1");
+    seen(&house, "waxseal_delivery_seconds_count{account=\"works\"} 1");
+    seen(&house, "waxseal_upstream_connections{account=\"works\"} 1");
+
+    submit(house.smtp, "app@b.example", &message("nobody")).unwrap_err();
+    seen(&house, &format!("waxseal_messages_rejected_total{{listener=\"{listener}\",reason=\"sender\"}} 1"));
+    submit(house.smtp, "app@away.example", &message("later")).unwrap();
+    seen(&house, "waxseal_messages_deferred_total{account=\"away\",reason=\"connection\"} 1");
+    provider.faults().once(Point::Rcpt(None), Fault::Reply("550 5.1.1 no such user".to_owned()));
+    submit(house.smtp, "app@a.example", &message("nobody-there")).unwrap();
+    seen(&house, "waxseal_messages_failed_total{account=\"works\",reason=\"recipient\"} 1");
+    // The sender is told of it, by a message of waxseal's own.
+    seen(&house, "waxseal_messages_received_total{listener=\"waxseal\",account=\"works\"} 1");
+
+    let mut client = Client::connect(house.smtp).unwrap();
+    client.hello().unwrap();
+    seen(&house, &format!("waxseal_connections{{listener=\"{listener}\"}} 1"));
+    drop(client);
+    seen(&house, &format!("waxseal_connections{{listener=\"{listener}\"}} 0"));
+
+    let received = |house: &House| house.json(&["status"])["rates"]["received"].clone();
+    let before = received(&house);
+    assert_eq!((&before["hour"], &before["day"]), (&4.into(), &4.into()));
+    assert!(house.cli(&["status"]).ok().contains("last hour  4 received, "));
+    daemon.signal(rustix::process::Signal::TERM);
+    let mut daemon = daemon;
+    assert!(daemon.wait().success());
+    let _daemon = house.serve();
+    until("the day as it was", || (received(&house) == before).then_some(()));
+    seen(&house, &format!("waxseal_connections{{listener=\"{listener}\"}} 0"));
+    assert!(browser::get(&format!("http://{}/metrics", house.admin)).unwrap().status == 401);
+}
+
+#[test]
+fn a_day_that_is_damaged_begins_anew() {
+    let house = House::new();
+    house.configure("");
+    fs::create_dir(house.state()).unwrap();
+    fs::write(house.state().join("day.json"), "{").unwrap();
+    let _daemon = house.serve();
+    house.log_line(&["the numbers of the last day cannot be read: they begin anew"]);
+    assert_eq!(house.json(&["status"])["rates"]["received"]["day"], 0);
+}
+
+#[test]
+fn what_is_exposed_is_documented_and_the_other_way_round() {
+    let provider = Provider::start(SandboxOptions { auto_approve: true, ..SandboxOptions::default() });
+    let house = House::beside(&provider);
+    house.configure(&(house.oauth(&provider, "a", "a.example") + "client_secret_expires = \"2999-01-01\"\n"));
+    let _daemon = house.serve();
+    house.authorize("a");
+    let exposed: std::collections::BTreeSet<String> = text(&house)
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned))
+        .collect();
+    let documented: std::collections::BTreeSet<String> = include_str!("../docs/metrics.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
+        .filter(|name| name.contains('_') && !name.starts_with("in_"))
+        .collect();
+    assert_eq!(exposed, documented);
 }

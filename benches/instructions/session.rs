@@ -9,6 +9,7 @@ use waxseal::{
     config::{Limits, ListenAddress, ListenerSettings, ListenerTls},
     inbound::{Budget, Client, Gate, Peer, Sink, serve},
     mail::{QueueId, Reply, ReversePath},
+    meter::Meter,
     outbound::DotStuffer,
     queue::{CommitError, Commitment, Receipt},
     smtp::Authentication,
@@ -20,6 +21,7 @@ struct Open {
     limits: Limits,
     users: Arc<Users>,
     envelopes: Arc<Budget>,
+    meter: Meter,
 }
 
 /// Keeps a message until it is whole.
@@ -58,6 +60,10 @@ impl Gate for Open {
 
     fn envelopes(&self) -> Arc<Budget> {
         self.envelopes.clone()
+    }
+
+    fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     fn begin(&self) -> Memory {
@@ -127,6 +133,7 @@ pub fn run(messages: usize) {
         },
         users: Arc::new(Users::new(Vec::new())),
         envelopes: Arc::default(),
+        meter: Meter::default(),
     });
     let peer = Peer {
         client: Client::at([127, 0, 0, 1].into()),

@@ -7,11 +7,11 @@ use super::{
 };
 use crate::{
     account::{AccountId, SignIn, SignInWay},
-    oauth::{AuthorizeError, Authorized, BY_LINK, Callback, WAITED_FOR},
+    oauth::{AuthorizeError, Authorized, BY_LINK, Callback, DeviceSignIn, WAITED_FOR},
 };
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -116,6 +116,20 @@ impl Service {
         }
     }
 
+    /// Begins a consent in a browser of the console; the state says which one it is when it comes back.
+    pub(super) fn begin_in_browser(&self, account: &AccountId) -> Result<(Consent, String), String> {
+        self.begin(account.as_str(), WAITED_FOR).map_err(sentence)
+    }
+
+    /// Begins a consent by device, and waits for it in the background: the account's state tells how it went.
+    pub(super) async fn begin_by_device(self: &Arc<Self>, account: &AccountId) -> Result<Consent, String> {
+        let begun = self.tokens.begin_device(account).await.map_err(|error| error.to_string())?;
+        let consent = by_device(&begun);
+        let service = self.clone();
+        tokio::spawn(async move { service.tokens.finish_device(begun, service.prover.clone()).await });
+        Ok(consent)
+    }
+
     /// A link for somebody on another machine, for whom nobody waits here.
     pub(super) fn authorize_by_link(&self, id: &str) -> Answer {
         let redirect = self.redirect_uri();
@@ -156,13 +170,7 @@ impl Service {
             Ok(begun) => begun,
             Err(error) => return refused(error),
         };
-        let consent = Consent {
-            url: begun.complete_uri.clone().unwrap_or_else(|| begun.verification_uri.clone()),
-            redirect_uri: String::new(),
-            user_code: Some(begun.user_code.clone()),
-            lasts: begun.lasts.as_secs(),
-        };
-        if let Err(answer) = show(&consent, progress).await {
+        if let Err(answer) = show(&by_device(&begun), progress).await {
             return answer;
         }
         tokio::select! {
@@ -188,6 +196,21 @@ impl Service {
             }
             Err(answer) => answer,
         }
+    }
+}
+
+fn by_device(begun: &DeviceSignIn) -> Consent {
+    Consent {
+        url: begun.complete_uri.clone().unwrap_or_else(|| begun.verification_uri.clone()),
+        redirect_uri: String::new(),
+        user_code: Some(begun.user_code.clone()),
+        lasts: begun.lasts.as_secs(),
+    }
+}
+
+fn sentence(answer: Answer) -> String {
+    match answer.into_sentence() {
+        Ok(sentence) | Err(sentence) => sentence,
     }
 }
 

@@ -1,28 +1,29 @@
-//! HTTP on the admin address: health, readiness, metrics, and the OAuth callback.
+//! HTTP on the admin address: health, readiness, metrics, the OAuth callback, and the console.
 
 use super::{
+    console,
     metrics::MEDIA_TYPE,
     service::{Health, Service},
     token::AdminToken,
 };
-use crate::oauth::{Authorized, Callback};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// What all of it is made of.
 #[derive(Clone)]
-struct Web {
-    service: Arc<Service>,
-    health: Health,
-    token: AdminToken,
+pub(super) struct Web {
+    pub(super) service: Arc<Service>,
+    pub(super) health: Health,
+    pub(super) token: AdminToken,
     address: SocketAddr,
 }
 
@@ -43,7 +44,8 @@ pub fn serve_http(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/oauth/callback", get(callback))
+        .route("/oauth/callback", get(console::came_back))
+        .merge(console::routes(&web))
         .layer(middleware::from_fn_with_state(web.clone(), guard))
         .with_state(web);
     Ok(async move {
@@ -72,10 +74,12 @@ async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response
     for (field, value) in [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Not "no-referrer": browsers would then send forms of ours with the origin "null".
+        (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
         headers.insert(field, axum::http::HeaderValue::from_static(value));
@@ -101,59 +105,4 @@ async fn metrics(State(web): State<Web>, headers: HeaderMap) -> Response {
         return (StatusCode::UNAUTHORIZED, challenge, text).into_response();
     }
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], web.service.metrics(SystemTime::now())).into_response()
-}
-
-/// Where providers send browsers back to (RFC 6749 §4.1.2).
-async fn callback(State(web): State<Web>, uri: Uri) -> Response {
-    let result = match Callback::from_query(uri.query().unwrap_or_default()) {
-        Ok(callback) => web.service.finish(callback).await,
-        Err(error) => Err(error.to_string()),
-    };
-    match result {
-        Ok(Authorized { account, remark, .. }) => {
-            let remark = remark.map_or_else(String::new, |remark| format!(" But note: {remark}."));
-            let text = format!("The account {account} is authorized.{remark} You can close this page.");
-            page(StatusCode::OK, "Tokens generated", &text)
-        }
-        Err(problem) => {
-            page(StatusCode::BAD_REQUEST, "Not authorized", &format!("{problem}. Nothing was changed."))
-        }
-    }
-}
-
-fn page(status: StatusCode, title: &str, text: &str) -> Response {
-    let (title, text) = (escape(title), escape(text));
-    let body = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title} · waxseal</title>\
-         <style>:root{{color-scheme:light dark}}body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;\
-         margin:4rem auto;padding:0 1rem}}</style><main><h1>{title}</h1><p>{text}</p></main></html>\n"
-    );
-    (status, Html(body)).into_response()
-}
-
-/// Text for HTML: a provider's error text is a stranger's.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_strangers_text_stays_text() {
-        assert_eq!(escape("<script>'\"&"), "&lt;script&gt;&#39;&quot;&amp;");
-    }
 }

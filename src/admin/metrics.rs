@@ -1,5 +1,7 @@
-//! `GET /metrics` in Prometheus' text format: what can be told of accounts, tokens and queue at one instant. The counters
-//! of messages are not there yet.
+//! `GET /metrics` in Prometheus' text format: what the meter has counted, and what can be told of accounts, tokens and
+//! queue at one instant.
+
+mod messages;
 
 use super::service::Service;
 use crate::{account::AccountId, queue::LaneView};
@@ -32,6 +34,14 @@ impl Metric {
         self.samples.push((labels, value));
     }
 
+    /// A sample of a name of its own below the metric's: `_bucket`, `_sum` and `_count` of a histogram.
+    fn add_part(&mut self, part: &'static str, labels: &[(&str, &str)], value: f64) {
+        self.add(labels, value);
+        if let Some((labels, _)) = self.samples.last_mut() {
+            labels.insert_str(0, part);
+        }
+    }
+
     fn write(&self, out: &mut String) {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "# HELP {} {}\n# TYPE {} {}", self.name, self.help, self.name, self.kind);
@@ -57,10 +67,21 @@ impl Service {
     /// All metrics as text.
     pub(super) fn metrics(&self, now: SystemTime) -> String {
         let mut out = String::new();
-        for metric in self.account_metrics(now).iter().chain(&self.queue_metrics(now)) {
-            metric.write(&mut out);
-        }
+        let mut all = self.process_metrics();
+        all.extend(self.message_metrics());
+        all.extend(self.queue_metrics(now));
+        all.extend(self.account_metrics(now));
+        all.iter().for_each(|metric| metric.write(&mut out));
         out
+    }
+
+    fn process_metrics(&self) -> Vec<Metric> {
+        let mut build = Metric::new("waxseal_build_info", "gauge", "1, with the version as a label.");
+        build.add(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        let mut start =
+            Metric::new("process_start_time_seconds", "gauge", "When the daemon started, since the epoch.");
+        start.add(&[], -until(UNIX_EPOCH, self.started_at));
+        vec![build, start]
     }
 
     fn account_metrics(&self, now: SystemTime) -> Vec<Metric> {

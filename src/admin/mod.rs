@@ -1,7 +1,9 @@
 //! What operators and programs ask of the running daemon: the control socket and HTTP, over one service.
 
 mod authorize;
+mod console;
 mod control;
+mod doors;
 pub mod examination;
 mod http;
 mod metrics;

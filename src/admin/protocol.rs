@@ -1,9 +1,15 @@
 //! The control socket's language: one request a connection, as a line of JSON; answers are lines of JSON, the last of
 //! which is `done` or `failed`. Keys are only ever added.
 
+mod examination;
 mod passphrase;
+mod status;
+mod verify;
 
+pub use examination::{ExaminationView, StepView};
 pub use passphrase::Passphrase;
+pub use status::{ListenerView, RateView, StatusView};
+pub use verify::{FindingView, VerifyView};
 
 use serde::{Deserialize, Serialize};
 
@@ -110,38 +116,8 @@ pub enum Request {
     Status,
     /// Re-reads the configuration.
     Reload,
-}
-
-/// An account's way upstream, as far as it goes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ExaminationView {
-    /// The account.
-    pub account: String,
-    /// Its server as `host:port`.
-    pub server: String,
-    /// The steps up to the first that fails.
-    pub steps: Vec<StepView>,
-    /// Nothing is missing.
-    pub well: bool,
-    /// What is missing.
-    pub verdict: String,
-    /// What cures it; empty where there is nothing to do but wait.
-    pub cure: String,
-    /// The exit code that goes with it: 0, 1 where somebody has to act, 69 where the server is not to be had.
-    pub exit_code: u8,
-}
-
-/// One step of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StepView {
-    /// `DNS`, `TCP`, `TLS`, `token`, `AUTH` or `MAIL FROM`.
-    pub step: String,
-    /// Whether it went well.
-    pub ok: bool,
-    /// What was seen.
-    pub detail: String,
-    /// Milliseconds that it took.
-    pub ms: u64,
+    /// A link that logs a browser in to the console, once: `done` with it.
+    AdminUrl,
 }
 
 /// Grants on their way to another host.
@@ -191,6 +167,17 @@ pub enum Answer {
         /// The exit code that the CLI ends with.
         exit_code: u8,
     },
+}
+
+impl Answer {
+    /// What it came to, for a person.
+    pub(super) fn into_sentence(self) -> Result<String, String> {
+        match self {
+            Self::Done(serde_json::Value::String(sentence)) => Ok(sentence),
+            Self::Done(_) | Self::Progress(_) => Ok("Done.".to_owned()),
+            Self::Failed { message, .. } => Err(message),
+        }
+    }
 }
 
 /// The provider's page for a consent.
@@ -348,94 +335,4 @@ pub struct EventView {
     pub delay_ms: Option<u64>,
     /// Which transaction it was, counted from 1.
     pub attempt: Option<u32>,
-}
-
-/// Whether what the disk has of the queue is sound.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct VerifyView {
-    /// Nothing is damaged.
-    pub sound: bool,
-    /// Places that are damaged.
-    pub damaged: usize,
-    /// Messages in the queue.
-    pub messages: usize,
-    /// Segments of the journal.
-    pub segments: usize,
-    /// Octets of them.
-    pub journal_octets: u64,
-    /// Receipts in the journal.
-    pub receipts: usize,
-    /// Statuses in the journal.
-    pub statuses: usize,
-    /// Departures in the journal.
-    pub departures: usize,
-    /// Content files of messages.
-    pub content_files: usize,
-    /// Octets of them.
-    pub content_octets: u64,
-    /// Content files whose checksum was known and held against.
-    pub checksums: usize,
-    /// Content files of no message: being received just now, or to be cleared away at the next start.
-    pub leftovers: usize,
-    /// Octets of torn tails: never acknowledged.
-    pub torn_octets: u64,
-    /// What is damaged; the first thousand places.
-    pub findings: Vec<FindingView>,
-}
-
-/// One damaged place.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FindingView {
-    /// The file, below `state_dir/queue`.
-    pub file: String,
-    /// The octet in it.
-    pub offset: Option<u64>,
-    /// The message, where that is known.
-    pub id: Option<String>,
-    /// `unreadable`, `later_version`, `no_receipt`, `recipients`, `no_content`, `length`, `checksum` or `io`.
-    pub problem: String,
-    /// What it means.
-    pub meaning: String,
-}
-
-/// A listener.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ListenerView {
-    /// Its address.
-    pub address: String,
-    /// `none`, `starttls`, `required` or `implicit`.
-    pub tls: String,
-    /// `none`, `optional`, `required` or `ignore`.
-    pub authentication: String,
-    /// The application that its mail belongs to.
-    pub application: Option<String>,
-    /// The same in words.
-    pub words: String,
-}
-
-/// One screen.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StatusView {
-    /// waxseal's version.
-    pub version: String,
-    /// The process.
-    pub pid: u32,
-    /// Since when (RFC 3339).
-    pub started_at: String,
-    /// The listeners' addresses.
-    pub listeners: Vec<String>,
-    /// What holds on each of them, in the same order.
-    #[serde(default)]
-    pub listener_settings: Vec<ListenerView>,
-    /// Local users.
-    #[serde(default)]
-    pub users: usize,
-    /// Accounts by state.
-    pub accounts: Vec<AccountView>,
-    /// Messages in the queue by state.
-    pub queue: std::collections::BTreeMap<String, usize>,
-    /// Octets that the queue takes on disk.
-    pub queue_bytes: u64,
-    /// What an operator should know.
-    pub warnings: Vec<String>,
 }

@@ -2,19 +2,30 @@
 
 use super::{
     authorize::Waiting,
-    protocol::{Answer, ListenerView, QueueChange, Request, StatusView},
+    doors::Doors,
+    protocol::{Answer, ListenerView, QueueChange, RateView, Request, StatusView},
     views::message,
 };
 use crate::{
     account::{Account, AccountId, Login},
     config::{ListenerSettings, LiveConfig, Snapshot},
     mail::{QueueId, Timestamp},
+    meter::{Sums, unix_millis},
     oauth::{Prover, Tokens},
     outbound::Upstream,
     queue::{OperatorError, Queue, entry::Received},
     spool::Spool,
 };
-use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 use tokio::{sync::mpsc, task::JoinSet};
 
 /// Exit codes of sysexits.h and the contract.
@@ -54,6 +65,12 @@ pub struct Service {
     pub(super) prover: Arc<dyn Prover>,
     /// Who waits for a consent, by its state.
     pub(super) waiting: Waiting,
+    /// Who may in to the console.
+    pub(super) doors: Doors,
+    /// The main configuration file, where it is not in the default place.
+    pub(super) main_file: Option<PathBuf>,
+    /// One edit of the configuration at a time.
+    pub(super) editing: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Service {
@@ -87,9 +104,56 @@ impl Service {
         reload: Reload,
         upstreams: UpstreamOf,
         prover: Arc<dyn Prover>,
+        main_file: Option<PathBuf>,
     ) -> Self {
-        let started_at = SystemTime::now();
-        Self { live, queue, tokens, reload, upstreams, started_at, prover, waiting: Waiting::default() }
+        Self {
+            live,
+            queue,
+            tokens,
+            reload,
+            upstreams,
+            started_at: SystemTime::now(),
+            prover,
+            waiting: Waiting::default(),
+            doors: Doors::default(),
+            main_file,
+            editing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Asks on behalf of a page: what is `done`, as its view, with what came before it.
+    ///
+    /// # Errors
+    /// The sentence for the operator.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<(T, Vec<Value>), String> {
+        let (progress, mut told) = mpsc::channel(64);
+        let answer = self.answer(request, &progress).await;
+        drop(progress);
+        let mut before = Vec::new();
+        while let Some(Answer::Progress(value)) = told.recv().await {
+            before.push(value);
+        }
+        match answer {
+            Answer::Done(value) => {
+                let value = serde_json::from_value(value).map_err(|error| error.to_string())?;
+                Ok((value, before))
+            }
+            Answer::Failed { message, .. } => Err(message),
+            Answer::Progress(_) => Err("the answer has no end".to_owned()),
+        }
+    }
+
+    /// A link that logs a browser in, once.
+    fn admin_url(&self) -> Answer {
+        let snapshot = self.live.get();
+        let Some(admin) = &snapshot.config.admin else {
+            let why = "there is no console, for [admin] address is \"off\": set it to \"127.0.0.1:8025\"";
+            return failed(CONFIGURATION, why);
+        };
+        match self.doors.key(Instant::now()) {
+            Some(key) => done(format!("{}/login?key={key}", admin.public_url.as_str().trim_end_matches('/'))),
+            None => failed(TEMPORARY, "the system gives no randomness"),
+        }
     }
 
     /// Answers a request; `progress` takes what comes before the last answer.
@@ -145,6 +209,7 @@ impl Service {
                 self.change(change, ids, account, all).await
             }
             Request::Trace { query, limit } => self.trace(&query, limit).await,
+            Request::AdminUrl => self.admin_url(),
             Request::Status => self.status().await,
             Request::Reload => match (self.reload)().await {
                 Ok(sentence) => done(sentence),
@@ -245,8 +310,28 @@ impl Service {
             accounts,
             queue: self.queue.counts().into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),
             queue_bytes: self.queue.octets(),
+            rates: self.rates(),
             warnings,
         })
+    }
+
+    /// What went through of late.
+    fn rates(&self) -> BTreeMap<String, RateView> {
+        let now = unix_millis();
+        let [five_minutes, hour, day] =
+            self.queue.meter().with_day(|day| [5, 60, 1440].map(|m| day.sums(now, m)));
+        let rate = |of: fn(&Sums) -> u64| RateView {
+            five_minutes: of(&five_minutes),
+            hour: of(&hour),
+            day: of(&day),
+        };
+        BTreeMap::from([
+            ("received".to_owned(), rate(|sums| sums.received)),
+            ("delivered".to_owned(), rate(|sums| sums.delivered)),
+            ("deferred".to_owned(), rate(|sums| sums.deferred)),
+            ("failed".to_owned(), rate(|sums| sums.failed)),
+            ("rejected".to_owned(), rate(|sums| sums.rejected)),
+        ])
     }
 
     pub(super) fn account(&self, id: &str) -> Result<Account, Answer> {

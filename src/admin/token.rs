@@ -50,7 +50,12 @@ impl AdminToken {
     /// Whether a request's `Authorization` field has it (RFC 6750 §2.1).
     pub(super) fn is_in(&self, authorization: &str) -> bool {
         let Some((scheme, token)) = authorization.split_once(' ') else { return false };
-        scheme.eq_ignore_ascii_case("Bearer") && Self::of(token.trim()).0.as_ref() == self.0.as_ref()
+        scheme.eq_ignore_ascii_case("Bearer") && self.is(token.trim())
+    }
+
+    /// Whether this is it.
+    pub(super) fn is(&self, token: &str) -> bool {
+        Self::of(token).0.as_ref() == self.0.as_ref()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     mail::{
         BodyType, Domain, Envelope, ForwardPath, Mailbox, QueueId, ReversePath, Timestamp, trace::Rfc5322Date,
     },
+    meter::OWN,
     queue::{CommitError, Queue, Receipt},
 };
 use std::{fmt::Write as _, time::SystemTime};
@@ -66,7 +67,10 @@ pub(super) async fn send(
     )
     .map_err(|error| unfit(&error.to_string()))?;
     intake.write(message.as_bytes()).await?;
-    intake.commit_to_queue(Receipt { envelope, account: account.id.clone(), application: None }).await
+    let receipt = Receipt { envelope, account: account.id.clone(), application: None };
+    let committed = intake.commit_to_queue(receipt).await?;
+    queue.meter().received(OWN, account.id.as_str(), committed.unix_millis());
+    Ok(committed)
 }
 
 /// The message (RFC 5322), marked as no person's (RFC 3834). Canonical, and ASCII but for a recipient that is not.

@@ -5,6 +5,7 @@ use crate::{
     config::{Limits, ListenerSettings, LiveConfig},
     inbound::{Budget, Client, Gate},
     mail::{EnhancedCode, Reply, ReversePath},
+    meter::Meter,
     queue::{Intake, Queue},
 };
 use std::sync::Arc;
@@ -58,6 +59,10 @@ impl Gate for QueueGate {
 
     fn envelopes(&self) -> Arc<Budget> {
         self.envelopes.clone()
+    }
+
+    fn meter(&self) -> &Meter {
+        self.queue.meter()
     }
 
     fn begin(&self) -> Intake {

@@ -1,10 +1,12 @@
 //! What can be typed.
 
+mod examples;
 mod new_accounts;
 
 pub use new_accounts::{AccountAdd, Import, Tool};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 /// SMTP relay proxy: takes plain local mail, and sends it over TLS through the account that its sender's domain maps
@@ -24,10 +26,13 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon. SIGTERM drains and stops; SIGHUP re-reads the configuration
+    #[command(after_help = examples::SERVE)]
     Serve,
     /// Try everything on loopback with a sandbox provider; nothing to set up
+    #[command(after_help = examples::DEMO)]
     Demo(Demo),
     /// Read the configuration and print what it means
+    #[command(after_help = examples::CHECK)]
     Check {
         /// Print JSON
         #[arg(long)]
@@ -37,6 +42,7 @@ pub enum Command {
         online: bool,
     },
     /// Which account a sender maps to, and why
+    #[command(after_help = examples::ROUTE)]
     Route {
         /// The sender's address; empty or <> for the null reverse-path
         address: String,
@@ -60,10 +66,7 @@ pub enum Command {
         command: AccountCommand,
     },
     /// Walk DNS, TCP, TLS, token, AUTH and MAIL FROM for each account, and say what is missing and what cures it
-    #[command(
-        after_help = "Example:\n  waxseal doctor support\n\nExit code: 0 where nothing is missing, 69 where a server \
-        is not to be had, 1 where somebody has to act."
-    )]
+    #[command(after_help = examples::DOCTOR)]
     Doctor {
         /// These accounts; all active ones where none is named
         #[arg(value_name = "ACCOUNT")]
@@ -73,9 +76,7 @@ pub enum Command {
         json: bool,
     },
     /// Write accounts out of another tool's configuration into conf.d
-    #[command(after_help = "Example:\n  waxseal import postfix /etc/postfix/main.cf --dry-run\n\n\
-        Passwords and tokens come along. What does not is said with its file, line and name. A file that is there \
-        already is never overwritten.")]
+    #[command(after_help = examples::IMPORT)]
     Import(Import),
     /// The queue
     Queue {
@@ -84,6 +85,7 @@ pub enum Command {
         command: QueueCommand,
     },
     /// What became of a message, to the provider's own reply
+    #[command(after_help = examples::TRACE)]
     Trace {
         /// A queue id, a Message-ID, an address of sender or recipient, or *@DOMAIN
         #[arg(value_name = "QUEUE-ID|MESSAGE-ID|ADDRESS")]
@@ -96,19 +98,37 @@ pub enum Command {
         json: bool,
     },
     /// One screen: listeners, accounts, queue, warnings
+    #[command(after_help = examples::STATUS)]
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Make the daemon re-read its configuration, and say what came of it
+    #[command(after_help = examples::RELOAD)]
     Reload,
+    /// Print a link that logs a browser in to the console, once, for ten minutes
+    #[command(after_help = examples::ADMIN_URL)]
+    AdminUrl,
     /// sendmail(8): a message on standard input. Also when invoked as sendmail, mailq or newaliases
-    #[command(disable_help_flag = true, disable_version_flag = true)]
+    #[command(disable_help_flag = true, disable_version_flag = true, after_help = examples::SENDMAIL)]
     Sendmail {
         /// As of sendmail(8); `waxseal sendmail --help` lists them
         #[arg(value_name = "OPTION|RECIPIENT", trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
+    },
+    /// Print completions for a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man pages into a directory: waxseal.1, one for each command, and waxseal.toml.5
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// The directory; it is made where it is missing
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
 }
 
@@ -127,19 +147,17 @@ pub struct Demo {
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
     /// Write a new account into conf.d, from answers or flags
-    #[command(after_help = "Example:\n  waxseal account add tickets --type microsoft --domain example.com \
-        --username tickets@example.com\n      --client-id 00000000-0000-0000-0000-000000000000 \
-        --client-secret-file /etc/waxseal/secrets/tickets\n\n\
-        On a terminal it asks for what no flag says. Secrets are never flags: the screen shows none, nor does the \
-        list of processes.")]
+    #[command(after_help = examples::ACCOUNT_ADD)]
     Add(Box<AccountAdd>),
     /// All accounts with type, domains, state, token expiry, last success, last error
+    #[command(after_help = examples::ACCOUNT_LIST)]
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// One account
+    #[command(after_help = examples::ACCOUNT_SHOW)]
     Show {
         /// Its id
         id: String,
@@ -148,6 +166,7 @@ pub enum AccountCommand {
         json: bool,
     },
     /// Generate Tokens: sign in at the provider's page and let waxseal send mail
+    #[command(after_help = examples::ACCOUNT_AUTHORIZE)]
     Authorize {
         /// The account's id
         id: String,
@@ -166,7 +185,7 @@ pub enum AccountCommand {
         no_browser: bool,
     },
     /// Connect, log in and say MAIL FROM, step by step
-    #[command(after_help = "Example:\n  waxseal account test support --to me@example.org")]
+    #[command(after_help = examples::ACCOUNT_TEST)]
     Test {
         /// The account's id
         id: String,
@@ -175,22 +194,19 @@ pub enum AccountCommand {
         to: Option<String>,
     },
     /// Refresh the token now
+    #[command(after_help = examples::ACCOUNT_REFRESH)]
     Refresh {
         /// The account's id
         id: String,
     },
     /// Drop the stored tokens
+    #[command(after_help = examples::ACCOUNT_FORGET)]
     Forget {
         /// The account's id
         id: String,
     },
     /// Write tokens into a file, sealed to a passphrase, for another host
-    #[command(
-        after_help = "Example, moving to another host:\n  waxseal account export --to tokens.sealed\n  \
-        systemctl stop waxseal      # two hosts that refresh one token would lose it\n  \
-        scp tokens.sealed new:; then there, with the same accounts configured:\n  \
-        waxseal account import tokens.sealed"
-    )]
+    #[command(after_help = examples::ACCOUNT_EXPORT)]
     Export {
         /// These accounts; all of them where none is named
         ids: Vec<String>,
@@ -202,6 +218,7 @@ pub enum AccountCommand {
         passphrase_file: Option<PathBuf>,
     },
     /// Take tokens out of a file of `account export`
+    #[command(after_help = examples::ACCOUNT_IMPORT)]
     Import {
         /// The file
         file: PathBuf,
@@ -218,6 +235,7 @@ pub enum AccountCommand {
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
     /// The messages, the oldest first
+    #[command(after_help = examples::QUEUE_LIST)]
     List {
         /// Only this account's
         #[arg(long, value_name = "ID")]
@@ -230,6 +248,7 @@ pub enum QueueCommand {
         json: bool,
     },
     /// One message
+    #[command(after_help = examples::QUEUE_SHOW)]
     Show {
         /// Its queue id
         id: String,
@@ -238,18 +257,23 @@ pub enum QueueCommand {
         json: bool,
     },
     /// Read everything that the disk has of it, and say what is damaged; exit 1 where something is
+    #[command(after_help = examples::QUEUE_VERIFY)]
     Verify {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Send now; failed recipients get another chance
+    #[command(after_help = examples::QUEUE_RETRY)]
     Retry(Which),
     /// Keep from being sent
+    #[command(after_help = examples::QUEUE_HOLD)]
     Hold(Which),
     /// Let held messages go
+    #[command(after_help = examples::QUEUE_RELEASE)]
     Release(Which),
     /// Take out of the queue for good
+    #[command(after_help = examples::QUEUE_REMOVE)]
     Remove(Which),
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod account_add;
+mod admin_url;
 pub mod arguments;
 pub mod check;
 mod client;
@@ -9,6 +10,7 @@ mod conf_d;
 mod demo;
 mod doctor;
 mod import;
+mod manual;
 mod moving;
 mod output;
 mod queue;
@@ -58,6 +60,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Trace { query, limit, json } => trace::trace(config, &query, limit, json),
         Command::Status { json } => status::status(config, json),
         Command::Reload => status::reload(config),
+        Command::AdminUrl => admin_url::admin_url(config),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::man(&directory),
         Command::Sendmail { words } => sendmail::Call::new(arguments.config, words).run(),
     }
 }

@@ -33,6 +33,9 @@ pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
     }
     let counts: Vec<String> = status.queue.iter().map(|(state, count)| format!("{count} {state}")).collect();
     say(&format!("queue      {}; {} on disk", counts.join(", "), people_size(status.queue_bytes)));
+    let hour = |what: &str| format!("{} {what}", status.rates.get(what).map_or(0, |rate| rate.hour));
+    let hours = ["received", "delivered", "deferred", "failed", "rejected"].map(hour);
+    say(&format!("last hour  {}", hours.join(", ")));
     say("");
     account::table(status.accounts);
     for warning in status.warnings {

@@ -21,6 +21,7 @@ mod load;
 mod login;
 mod mechanism;
 mod pem;
+mod place;
 mod reader;
 mod secrets;
 mod sections;
@@ -33,6 +34,7 @@ mod tls;
 mod tree;
 mod units;
 mod users;
+mod written;
 
 pub use application::application_of;
 pub use diagnostics::{ConfigError, ConfigErrors};
@@ -43,9 +45,11 @@ pub use load::{
     process_env,
 };
 pub use pem::KeyPairError;
+pub use place::{put, replace};
 pub use settings::{
     AdminSettings, AlertSettings, Application, Bounce, Config, HistorySettings, Limits, ListenAddress,
     ListenerSettings, LogFormat, LogSettings, QueueSettings,
 };
 pub use tls::{ListenerTls, ServerTls};
 pub use units::{parse_duration, parse_rate, parse_size, show_duration, show_size};
+pub use written::{Written, WrittenKey, written_account};

@@ -1,8 +1,11 @@
 //! Accounts before they are configuration: what an importer finds or an operator is asked for, key by key, and how it
-//! is written down in TOML. Pure; `toml.rs` is where its secrets leave their wrapper, into a file for the daemon alone.
+//! is written down in TOML. Pure; `toml.rs` and `edit.rs` are where its secrets leave their wrapper, into a file for the
+//! daemon alone.
 
+mod edit;
 mod toml;
 
+pub use edit::{Change, EditError, edit};
 pub use toml::{Shown, write};
 
 use crate::account::AccountType;
@@ -17,7 +20,7 @@ pub enum Value {
     /// An array of texts; a single one is written without the array.
     Texts(Vec<String>),
     /// A whole number.
-    Number(u16),
+    Number(u32),
     /// True or false.
     Flag(bool),
     /// A secret.
@@ -57,7 +60,7 @@ impl From<Vec<String>> for Value {
 
 impl From<u16> for Value {
     fn from(number: u16) -> Self {
-        Self::Number(number)
+        Self::Number(number.into())
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     account::{AccountId, ApplicationId},
     mail::{Envelope, Reply, trace::Protocol},
+    meter::unix_millis,
     queue::Receipt,
     smtp::{
         Command, MailTransaction, Standing,
@@ -292,6 +293,7 @@ impl<G: Gate> Conversation<G> {
     /// Says in the log that something was refused, and why.
     pub(super) fn note_rejection(&self, reason: &'static str, reply: &Reply) {
         let Peer { client, listener_name, .. } = &self.peer;
+        self.gate.meter().rejected(listener_name, reason, unix_millis());
         info!(target: "waxseal::inbound", listener = %listener_name, %client, reason, %reply, "rejected");
     }
 

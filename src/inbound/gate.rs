@@ -5,6 +5,7 @@ use crate::{
     account::{AccountId, ApplicationId, Users},
     config::{Limits, ListenerSettings},
     mail::{QueueId, Reply, ReversePath},
+    meter::Meter,
     queue::{CommitError, Commitment, Intake, Receipt},
 };
 use std::{future::Future, sync::Arc};
@@ -40,6 +41,9 @@ pub trait Gate: Send + Sync + 'static {
 
     /// Memory for the envelopes of all sessions.
     fn envelopes(&self) -> Arc<Budget>;
+
+    /// What went through.
+    fn meter(&self) -> &Meter;
 
     /// A fresh message to write to.
     fn begin(&self) -> Self::Sink;

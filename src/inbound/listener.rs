@@ -9,6 +9,7 @@ use super::{
 use crate::{
     config::{Limits, ListenAddress, ListenerSettings},
     mail::Reply,
+    meter::{Meter, unix_millis},
     smtp::{Encryption, replies},
 };
 use std::{
@@ -158,6 +159,7 @@ impl Listener {
             let place = match admit(client, &settings, &admission) {
                 Ok(place) => place,
                 Err((reason, reply)) => {
+                    gate.meter().rejected(&name, reason, unix_millis());
                     note_refusal(&mut flood, &name, client, reason);
                     turn_away(stream, settings.tls.encryption(), &reply);
                     continue;
@@ -167,9 +169,10 @@ impl Listener {
             let peer = Peer { client, listener: index, listener_name: Arc::clone(&name), settings };
             // Boxed, since a future that another one awaits by value lies in its memory twice.
             let session = Box::pin(serve(stream, Arc::clone(&gate), peer, shutdown.clone()));
+            let connected = Connected::begin(gate.meter().clone(), Arc::clone(&name));
             sessions.spawn(async move {
                 session.await;
-                drop(place);
+                drop((place, connected));
             });
         }
         // New clients are to find the port closed, not to wait in the backlog.
@@ -178,6 +181,22 @@ impl Listener {
         if timeout(DRAIN, sessions.wait()).await.is_err() {
             warn!(target: "waxseal::inbound", listener = %name, left = sessions.len(), "sessions did not end");
         }
+    }
+}
+
+/// Counts a client for as long as it is connected.
+struct Connected(Meter, Arc<str>);
+
+impl Connected {
+    fn begin(meter: Meter, listener: Arc<str>) -> Self {
+        meter.connected(&listener);
+        Self(meter, listener)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.disconnected(&self.1);
     }
 }
 

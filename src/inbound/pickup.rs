@@ -12,6 +12,7 @@ use crate::{
         Canonicalizer, Envelope, QueueId,
         trace::{Headed, Heading, LocalTrace},
     },
+    meter::SPOOL,
     queue::{CommitError, Intake, Receipt},
     smtp::limits,
     spool::{Spool, Spooled, Unfit},
@@ -174,6 +175,7 @@ impl<G: Gate<Sink = Intake>> Pickup<G> {
             let uid = spooled.uid();
             let id;
             (spooled, id) = self.commit(spooled, receipt).await?;
+            self.gate.meter().received(SPOOL, account.as_str(), id.unix_millis());
             info!(target: "waxseal::inbound", queue_id = %id, uid, file = name, "taken from the spool");
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::{Client, Sink};
 use crate::{
+    account::AccountId,
     mail::{
         Reply,
         trace::{Headed, Heading, Protocol, Trace},
@@ -142,6 +143,11 @@ impl<S: Sink> Reception<S> {
     /// Why the message will be refused, and the word for it in logs, where it is known by now.
     pub(super) fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
+    }
+
+    /// The account that will carry it.
+    pub(super) fn account(&self) -> &AccountId {
+        &self.receipt.account
     }
 
     /// Hands the whole message over. `Err` is our refusal to send and the word for it in logs.

@@ -7,6 +7,7 @@ mod security;
 use super::{Gate, Peer, adapter::Talk, conversation::Next, input::Input, receive::Reception};
 use crate::{
     mail::Reply,
+    meter::unix_millis,
     smtp::{Encryption, LineSplitter, Split, line::is_tls_handshake, replies},
 };
 use std::{sync::Arc, time::Duration};
@@ -133,6 +134,7 @@ where
         let mut deadline = None;
         loop {
             if is_tls_handshake(self.input.octets()) {
+                self.gate.meter().rejected(&self.peer.listener_name, "tls", unix_millis());
                 info!(target: "waxseal::inbound", client = %self.peer.client, listener = %self.peer.listener_name,
                     reason = "tls", "rejected");
                 return Ok(Next::Abandon);

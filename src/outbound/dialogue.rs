@@ -15,7 +15,10 @@ use rustls::ClientConfig;
 use smtp_proto::{
     EXT_8BIT_MIME, EXT_DSN, EXT_PIPELINING, EXT_SIZE, EXT_SMTP_UTF8, EXT_START_TLS, EhloResponse,
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// What the server said it can do.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,6 +40,23 @@ pub(super) struct Connection {
     pub(super) capabilities: Capabilities,
     /// `TLSv1.3 TLS13_AES_128_GCM_SHA256`, or `none`.
     pub(super) tls: String,
+    _counted: Counted,
+}
+
+/// Counts a connection for as long as it is open.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn begin(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What it takes to open a connection.
@@ -45,6 +65,8 @@ pub(super) struct Dialler<'a> {
     pub(super) hostname: &'a str,
     pub(super) tls: Option<&'a Arc<ClientConfig>>,
     pub(super) tokens: &'a dyn TokenSource,
+    /// How many connections are open.
+    pub(super) open: &'a Arc<AtomicUsize>,
 }
 
 impl Dialler<'_> {
@@ -83,6 +105,7 @@ impl Dialler<'_> {
     pub(super) async fn greet(&self) -> Result<(Connection, bool), Failure> {
         let server = &self.account.server;
         let stream = connect::tcp(&server.host, server.port).await?;
+        let counted = Counted::begin(self.open);
         let on_loopback = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
         let mut wire = match (server.security, self.tls) {
             (SecurityMode::Tls, Some(config)) => {
@@ -105,7 +128,7 @@ impl Dialler<'_> {
             tracing::warn!(account = %self.account.id, relay = %format_args!("{}:{}", server.host, server.port),
                 "the server's certificate is not validated (certificate_validation = false)");
         }
-        Ok((Connection { wire, capabilities, tls }, on_loopback))
+        Ok((Connection { wire, capabilities, tls, _counted: counted }, on_loopback))
     }
 
     async fn starttls(&self, mut wire: Wire) -> Result<Wire, Failure> {

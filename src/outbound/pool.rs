@@ -16,7 +16,10 @@ use crate::{
 };
 use rustls::ClientConfig;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until};
@@ -34,6 +37,8 @@ pub struct Upstream {
     tls: Option<Arc<ClientConfig>>,
     idle: Arc<Idle>,
     step: Step,
+    /// How many connections are open, idle ones included.
+    open: Arc<AtomicUsize>,
 }
 
 /// An attempt whose commands went out behind the final dot of the one before; none of their replies has been read.
@@ -93,7 +98,15 @@ impl Upstream {
             SecurityMode::None => None,
             SecurityMode::StartTls | SecurityMode::Tls => Some(client_config(&account.server)?),
         };
-        Ok(Self { account, hostname, tokens, tls, idle: Arc::default(), step: Step::default() })
+        Ok(Self {
+            account,
+            hostname,
+            tokens,
+            tls,
+            idle: Arc::default(),
+            step: Step::default(),
+            open: Arc::default(),
+        })
     }
 
     /// Tries the message once, on a kept connection where there is one. Never fails: what went wrong is in
@@ -195,6 +208,11 @@ impl Upstream {
         self.idle.lock().connections.len()
     }
 
+    /// How many connections are open, idle ones included.
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// `host:port` of the server.
     pub fn relay(&self) -> String {
         let server = &self.account.server;
@@ -217,6 +235,7 @@ impl Upstream {
             hostname: &self.hostname,
             tls: self.tls.as_ref(),
             tokens: self.tokens.as_ref(),
+            open: &self.open,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod clock;
 mod compact;
+mod count;
 mod departure;
 pub mod disk;
 pub mod entry;
@@ -43,6 +44,7 @@ use crate::{
     config::QueueSettings,
     history::History,
     mail::{ContentSource, QueueId},
+    meter::Meter,
 };
 use entry::Received;
 pub use lane::Tally;
@@ -100,6 +102,7 @@ struct Shared {
     disk: Arc<dyn Disk>,
     segment_size: u32,
     history: History,
+    meter: Meter,
     journal: Journal,
     state: Mutex<State>,
     settings: RwLock<(QueueSettings, Schedule)>,
@@ -167,6 +170,7 @@ impl Queue {
             directory: directory.to_owned(),
             clock,
             history,
+            meter: Meter::default(),
             journal: opened.journal,
             state: Mutex::new(opened.state),
             settings: RwLock::new((settings, schedule)),
@@ -254,6 +258,11 @@ impl Queue {
     /// Where it is kept what became of every message.
     pub fn history(&self) -> &History {
         &self.shared.history
+    }
+
+    /// What went through it.
+    pub fn meter(&self) -> &Meter {
+        &self.shared.meter
     }
 
     fn journal(&self) -> &Journal {

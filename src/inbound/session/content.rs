@@ -9,6 +9,7 @@ use crate::{
         receive::{Origin, Reception},
     },
     mail::Reply,
+    meter::unix_millis,
     queue::{Commitment, Receipt},
     smtp::{Pace, command::Chunk, limits, replies},
 };
@@ -152,7 +153,11 @@ where
 
     async fn settle(&mut self, reception: Reception<G::Sink>) -> Next {
         let bare_lf = reception.bare_lf_client();
+        let account = reception.account().clone();
         let outcome = reception.finish().await;
+        if outcome.is_ok() {
+            self.gate.meter().received(&self.peer.listener_name, account.as_str(), unix_millis());
+        }
         if let Some(conversation) = self.talk.conversation() {
             conversation.over();
         }

@@ -8,6 +8,7 @@ use crate::{
         Envelope, ForwardPath, Mailbox, QueueId, ReversePath,
         notification::{Kind, Letterhead, Notification, Original},
     },
+    meter::OWN,
     queue::{
         Queue, Receipt,
         entry::Received,
@@ -75,8 +76,11 @@ impl Queue {
         let to = vec![ForwardPath::Mailbox(to.clone())];
         let envelope = Envelope::new(ReversePath::Null, to, body, smtputf8).map_err(io::Error::other)?;
         intake.write(&octets).await.map_err(io::Error::other)?;
+        let carrier = account.clone();
         let receipt = Receipt { envelope, account, application: None };
-        intake.commit_notification(receipt).await.map(Some).map_err(io::Error::other)
+        let id = intake.commit_notification(receipt).await.map_err(io::Error::other)?;
+        self.meter().received(OWN, carrier.as_str(), self.now());
+        Ok(Some(id))
     }
 
     /// The message's own account, or where its lane is held another one that serves the notified address; `None` where

@@ -1,0 +1,60 @@
+//! One screen: how the daemon stands.
+
+use super::AccountView;
+use serde::{Deserialize, Serialize};
+
+/// A listener.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListenerView {
+    /// Its address.
+    pub address: String,
+    /// `none`, `starttls`, `required` or `implicit`.
+    pub tls: String,
+    /// `none`, `optional`, `required` or `ignore`.
+    pub authentication: String,
+    /// The application that its mail belongs to.
+    pub application: Option<String>,
+    /// The same in words.
+    pub words: String,
+}
+
+/// One screen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusView {
+    /// waxseal's version.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// Since when (RFC 3339).
+    pub started_at: String,
+    /// The listeners' addresses.
+    pub listeners: Vec<String>,
+    /// What holds on each of them, in the same order.
+    #[serde(default)]
+    pub listener_settings: Vec<ListenerView>,
+    /// Local users.
+    #[serde(default)]
+    pub users: usize,
+    /// Accounts by state.
+    pub accounts: Vec<AccountView>,
+    /// Messages in the queue by state.
+    pub queue: std::collections::BTreeMap<String, usize>,
+    /// Octets that the queue takes on disk.
+    pub queue_bytes: u64,
+    /// Messages `received`, `delivered`, `deferred`, `failed` and `rejected` of late.
+    #[serde(default)]
+    pub rates: std::collections::BTreeMap<String, RateView>,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// How many there were of late.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct RateView {
+    /// In the last five minutes.
+    pub five_minutes: u64,
+    /// In the last hour.
+    pub hour: u64,
+    /// In the last day.
+    pub day: u64,
+}
