@@ -23,7 +23,7 @@ use std::{
     future::Future,
     path::PathBuf,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -55,8 +55,8 @@ pub struct Service {
     pub queue: Queue,
     /// The tokens.
     pub tokens: Tokens,
-    /// How to reload.
-    pub reload: Reload,
+    reload_configuration: Reload,
+    refused_reload: Mutex<Option<String>>,
     /// Upstreams by account.
     pub upstreams: UpstreamOf,
     /// When the daemon started.
@@ -110,7 +110,8 @@ impl Service {
             live,
             queue,
             tokens,
-            reload,
+            reload_configuration: reload,
+            refused_reload: Mutex::default(),
             upstreams,
             started_at: SystemTime::now(),
             prover,
@@ -119,6 +120,25 @@ impl Service {
             main_file,
             editing: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Re-reads the configuration. What comes of it `status` knows, too, until a later one goes through.
+    ///
+    /// # Errors
+    /// What is wrong with the new one; the old one stays.
+    pub async fn reload(&self) -> Result<String, String> {
+        let result = (self.reload_configuration)().await;
+        let refused = result.as_ref().err().map(|problem| {
+            let at = Timestamp::new(SystemTime::now());
+            format!("the reload at {at} was refused, and the configuration of before is in force: {problem}")
+        });
+        *self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        result
+    }
+
+    /// Whether the last reload was refused.
+    pub fn reload_is_refused(&self) -> bool {
+        self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Asks on behalf of a page: what is `done`, as its view, with what came before it.
@@ -211,7 +231,7 @@ impl Service {
             Request::Trace { query, limit } => self.trace(&query, limit).await,
             Request::AdminUrl => self.admin_url(),
             Request::Status => self.status().await,
-            Request::Reload => match (self.reload)().await {
+            Request::Reload => match self.reload().await {
                 Ok(sentence) => done(sentence),
                 Err(problem) => failed(CONFIGURATION, problem),
             },
@@ -267,6 +287,7 @@ impl Service {
     async fn status(&self) -> Answer {
         let snapshot = self.live.get();
         let mut warnings = snapshot.config.warnings.clone();
+        warnings.extend(self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner).clone());
         let accounts = self.accounts();
         for account in &accounts {
             if let Some(error) = &account.last_error {

@@ -3,7 +3,7 @@
 use crate::{
     admin::protocol::{Answer, Request},
     cli::output::{complain, complain_of_config},
-    config::load_from_process_env,
+    config::{load_from_process_env, process_env, state_dir_despite},
 };
 use std::{
     io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
@@ -59,8 +59,13 @@ pub(super) fn ask_or(
     }
 }
 
+/// Where the configuration is wrong by now, its daemon may still run with the one of before.
 fn state_dir(config: Option<&Path>) -> Result<PathBuf, ExitCode> {
-    load_from_process_env(config).map(|config| config.state_dir).map_err(|errors| complain_of_config(&errors))
+    load_from_process_env(config).map(|config| config.state_dir).or_else(|errors| {
+        let state_dir = state_dir_despite(config, process_env());
+        let is_there = state_dir.join(SOCKET).exists();
+        if is_there { Ok(state_dir) } else { Err(complain_of_config(&errors)) }
+    })
 }
 
 /// Says that the daemon does not answer, and gives the exit code for it.

@@ -18,6 +18,7 @@ pub mod route;
 mod sendmail;
 mod serve;
 mod status;
+mod systemd;
 mod terminal;
 mod trace;
 mod verify;

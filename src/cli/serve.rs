@@ -1,6 +1,9 @@
 //! `waxseal serve`: the daemon and its signals.
 
-use super::output::{complain, complain_of_config};
+use super::{
+    output::{complain, complain_of_config},
+    systemd,
+};
 use crate::{
     app::App,
     config::{Config, LogFormat, load_from_process_env},
@@ -62,7 +65,8 @@ async fn run(config: Config, path: Option<PathBuf>) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let app = App::start(config, path).await?;
-    tell_systemd(&[NotifyState::Ready]);
+    systemd::tell(&[NotifyState::Ready]);
+    let attended = tokio::spawn(systemd::attend(app.service.clone()));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -70,25 +74,18 @@ async fn run(config: Config, path: Option<PathBuf>) -> anyhow::Result<()> {
             _ = hangup.recv() => {
                 let mut states = vec![NotifyState::Reloading];
                 states.extend(NotifyState::monotonic_usec_now().ok());
-                tell_systemd(&states);
-                let status = match (app.service.reload)().await {
-                    Ok(_) => "configuration reloaded".to_owned(),
-                    Err(problem) => format!("reload refused: {}", problem.lines().next().unwrap_or_default()),
-                };
-                tell_systemd(&[NotifyState::Ready, NotifyState::Status(&status)]);
+                systemd::tell(&states);
+                // What is wrong with it is in the log and in `status`.
+                let _ = app.service.reload().await;
+                let status = systemd::status_line(&app.service);
+                systemd::tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
             }
         }
     }
     tracing::info!(target: "waxseal", "stopping: no new mail, transactions under way may end");
-    tell_systemd(&[NotifyState::Stopping]);
+    attended.abort();
+    systemd::tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     app.stop().await;
     tracing::info!(target: "waxseal", "stopped");
     Ok(())
-}
-
-/// Without systemd this does nothing.
-fn tell_systemd(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(false, states) {
-        tracing::warn!(target: "waxseal", %error, "systemd not notified");
-    }
 }

@@ -138,6 +138,16 @@ pub fn load_with(
     Ok(Loaded { config, files, secret_origins: secrets.origins, password_origins: secrets.password_origins })
 }
 
+/// The state directory as far as the sources say, however wrong they are otherwise: a daemon that has refused them in a
+/// reload is still to be reached.
+pub fn state_dir_despite(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> PathBuf {
+    let env: BTreeMap<_, _> = env.collect();
+    let mut reader = Reader::default();
+    let trees = read_sources(path.unwrap_or(Path::new(DEFAULT_PATH)), &[], &env, &mut reader);
+    let root = join(&trees, &mut reader);
+    sections::state_dir(&root, &env, &reader)
+}
+
 /// The tree of each source, the main file's first. What is wrong with their form the reader knows then.
 pub(super) fn read_sources(
     main: &Path,

@@ -42,7 +42,7 @@ pub use front::{Door, Front, front, front_door};
 pub use live::{LiveConfig, Snapshot};
 pub use load::{
     DEFAULT_PATH, Loaded, NewFile, conf_d_of, load, load_explained, load_from_process_env, load_with,
-    process_env,
+    process_env, state_dir_despite,
 };
 pub use pem::KeyPairError;
 pub use place::{put, replace};

@@ -105,7 +105,7 @@ pub(super) async fn save(service: &Service, edit: Edit) -> Result<(), Problems> 
     let id = edit.id.clone();
     let written = tokio::task::spawn_blocking(move || write(main.as_deref(), &edit));
     let (path, before) = written.await.map_err(|error| Problems::of_whole(error.to_string()))??;
-    let Err(refused) = (service.reload)().await else {
+    let Err(refused) = service.reload().await else {
         tracing::info!(target: "waxseal::admin", account = %id, "account saved");
         return Ok(());
     };
