@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     account::Account,
-    mail::{
-        BodyType, Content, ContentSource, ForwardPath, Mailbox, QueueId, ReversePath, trace::Rfc5322Date,
-    },
-    outbound::{Attempt, Disposition, Examination, Leg, Upstream},
+    history::{Event, What},
+    mail::{BodyType, Content, ContentSource, ForwardPath, Mailbox, ReversePath, trace::Rfc5322Date},
+    meter::unix_millis,
+    outbound::{Attempt, Disposition, Examination, Leg, Outcome, Upstream},
 };
 use std::{sync::Arc, time::SystemTime};
 use tokio::sync::mpsc;
@@ -139,17 +139,19 @@ impl Service {
             let why = "its username is no address, so there is nobody to send from: name one in `senders`";
             return failed(FAILED, format!("{}: {why}", account.id));
         };
-        let queue_id = QueueId::from_number(0);
+        // The queue never has it, but its trace is to be found under an id as that of any other.
+        let queue_id = self.queue.begin().id();
         let hostname = self.live.get().hostname.clone();
+        let message_id = format!("<test-{queue_id}@{hostname}>");
         let text = format!(
             "Date: {}\r\nFrom: <{from}>\r\nTo: <{to}>\r\nSubject: waxseal account test {}\r\n\
-             Message-ID: <test-{}@{hostname}>\r\nAuto-Submitted: auto-generated\r\n\r\n\
+             Message-ID: {message_id}\r\nAuto-Submitted: auto-generated\r\n\r\n\
              waxseal on {hostname} has sent this through its account {}.\r\n",
             Rfc5322Date(SystemTime::now()),
             account.id,
-            fastrand::u64(..),
             account.id
         );
+        let size = text.len() as u64;
         let Ok(content) = Content::new(text.into_bytes().into()) else {
             return failed(FAILED, "the test message cannot be written");
         };
@@ -164,14 +166,64 @@ impl Service {
         };
         let outcome = upstream.deliver(&attempt).await;
         upstream.close_idle().await;
-        let trouble = match outcome.dispositions.into_iter().next() {
+        self.tell_test(&attempt, account, size, message_id, &outcome);
+        let Outcome { dispositions, trouble, relay, .. } = outcome;
+        let trouble = match dispositions.into_iter().next() {
             Some(Disposition::Delivered(reply)) => {
-                return done(format!("{}: sent to {to} through {}: {reply}", account.id, outcome.relay));
+                return done(format!(
+                    "{}: sent to {to} through {relay}: {reply} (trace {queue_id})",
+                    account.id
+                ));
             }
             Some(Disposition::Deferred(trouble) | Disposition::Failed(trouble)) => Some(trouble),
-            None => outcome.trouble,
+            None => trouble,
         };
         let why = trouble.map(|trouble| format!(": {trouble}. {}", trouble.remedy)).unwrap_or_default();
         failed(FAILED, format!("{}: not sent{why}", account.id).trim_end())
+    }
+
+    /// What became of a test message, for its trace.
+    fn tell_test(
+        &self,
+        attempt: &Attempt,
+        account: &Account,
+        size: u64,
+        message_id: String,
+        outcome: &Outcome,
+    ) {
+        let came = attempt.queue_id.unix_millis();
+        let to: Vec<String> = attempt.recipients.iter().map(ToString::to_string).collect();
+        let received = Event {
+            account: account.id.to_string(),
+            from: Some(attempt.reverse_path.to_string()),
+            to: to.clone(),
+            size: Some(size),
+            message_id: Some(message_id),
+            ..Event::new(came, attempt.queue_id, What::Received)
+        };
+        let (reply, explanation, what) = match outcome.dispositions.first() {
+            Some(Disposition::Delivered(reply)) => (Some(reply), String::new(), What::Delivered),
+            Some(Disposition::Deferred(trouble) | Disposition::Failed(trouble)) => {
+                (trouble.reply.as_ref(), trouble.explanation.clone(), What::Failed)
+            }
+            None => {
+                let trouble = outcome.trouble.as_ref();
+                let explanation = trouble.map(|trouble| trouble.explanation.clone()).unwrap_or_default();
+                (trouble.and_then(|trouble| trouble.reply.as_ref()), explanation, What::Failed)
+            }
+        };
+        let now = unix_millis();
+        let ended = Event {
+            account: account.id.to_string(),
+            to,
+            relay: outcome.relay.clone(),
+            tls: outcome.tls.clone(),
+            reply: reply.map(ToString::to_string).unwrap_or_default(),
+            explanation,
+            delay_ms: Some(now.saturating_sub(came)),
+            attempt: Some(1),
+            ..Event::new(now, attempt.queue_id, what)
+        };
+        self.queue.history().prepare(&[received, ended]).tell();
     }
 }

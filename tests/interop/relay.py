@@ -14,10 +14,11 @@ HOSTNAME = "relay.example.com"
 
 
 class Sandbox:
-    """The sandbox provider, and what has arrived there by recipient."""
+    """The sandbox provider, and what has arrived there by recipient. Where it `asks`, a person has to agree on its page."""
 
-    def __init__(self, program, directory, name, flags=(), **fixed):
-        self.program, self.name, self.flags, self.fixed = program, name, list(flags), fixed
+    def __init__(self, program, directory, name, flags=(), asks=False, **fixed):
+        self.program, self.name, self.fixed = program, name, fixed
+        self.flags = [*flags] if asks else ["--auto-approve", *flags]
         self.directory = os.path.join(directory, "arrived-" + name)
         self.ca = os.path.join(directory, name + "-ca.pem")
         os.makedirs(self.directory)
@@ -25,7 +26,7 @@ class Sandbox:
         self.start()
 
     def start(self):
-        words = [self.program, "--auto-approve", "--directory", self.directory, "--ca", self.ca, *self.flags]
+        words = [self.program, "--directory", self.directory, "--ca", self.ca, *self.flags]
         for name, value in self.fixed.items():
             words += ["--" + name.replace("_", "-"), value]
         self.process = Process(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     admin::{
         http::Web,
-        protocol::{Request, StatusView},
+        protocol::{RateView, Request, StatusView},
     },
     meter::{Minute, unix_millis},
 };
@@ -27,6 +27,20 @@ struct Overview {
     /// Why no mail can be taken, where that is so.
     unready: Vec<String>,
     plots: Vec<Figure>,
+}
+
+impl Overview {
+    /// What went through of late, in the order of a message's life.
+    fn rates(&self) -> impl Iterator<Item = (&'static str, RateView)> {
+        let words = ["received", "delivered", "deferred", "failed", "rejected"];
+        words.into_iter().map(|word| (word, self.status.rates.get(word).copied().unwrap_or_default()))
+    }
+
+    /// The queue's states, in the same order.
+    fn states(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let words = ["queued", "active", "deferred", "held", "failed"];
+        words.into_iter().map(|word| (word, self.status.queue.get(word).copied().unwrap_or_default()))
+    }
 }
 
 /// A plot with its title and what its lines are: look and name.
