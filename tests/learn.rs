@@ -340,6 +340,44 @@ fn everybody_is_let_in_and_a_certificate_is_offered() {
 }
 
 #[test]
+fn what_no_listener_could_do_for_a_client_is_said() {
+    let house = listening("[[listener]]\naddress = \"unix:smtp.sock\"\n");
+    let learn = Learn::start(&house, &[]);
+    let mut client = Client::connect(house.smtp).unwrap();
+    say(&mut client, &[("EHLO cram", "250"), ("AUTH CRAM-MD5", "504 "), ("AUTH a-canary", "504 ")]);
+    let mut sealed = Client::connect(house.smtp).unwrap();
+    sealed.write(b"\x16\x03\x01\x00\x05").unwrap();
+    assert!(sealed.reply().is_err(), "closed");
+    let mut local = Client::local(&house.path("smtp.sock")).unwrap();
+    say(&mut local, &[("EHLO cron", "250"), ("MAIL FROM:<root@example.com>", "250 ")]);
+    let printed = learn.end(Signal::INT);
+    let uid = rustix::process::getuid().as_raw();
+    for part in [
+        "asked for CRAM-MD5, which there is not",
+        "began with TLS once where none was due",
+        "# tls = \"implicit\"\n",
+        &format!("user {uid} of this host, at unix:"),
+    ] {
+        assert!(printed.contains(part), "{part} is not in\n{printed}");
+    }
+    assert!(!printed.contains("canary"), "{printed}");
+    // Who came over TCP named no sender.
+    let config = loaded(&house, &printed);
+    let addresses: Vec<String> =
+        config.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!(addresses, [format!("unix:{}", house.path("smtp.sock").display())]);
+}
+
+#[test]
+fn a_socket_that_systemd_holds_is_not_to_be_had_by_hand() {
+    let house = House::new();
+    fs::write(house.config(), "[[listener]]\naddress = \"systemd:smtp\"\n").unwrap();
+    let ran = house.cli(&["learn", "--for", "1s"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("no socket named smtp") && ran.stderr.contains("with --listen"), "{ran:?}");
+}
+
+#[test]
 fn the_usual_limits_hold() {
     let house = House::new();
     house.configure_with("info", "", "[limits]\nconnections_per_client = 1\n");
@@ -366,12 +404,14 @@ fn the_usual_limits_hold() {
 fn an_account_that_there_is_already_is_not_drafted() {
     let house = House::new();
     let account = "[account.main]\ntype = \"basic\"\ndomain = \"example.com\"\naddress = \"127.0.0.1\"\nport = 9\n\
+                   use_authentication = false\n\
+                   [account.idle]\ntype = \"basic\"\nactive = false\ndomain = \"example.org\"\naddress = \"127.0.0.1\"\n\
                    use_authentication = false\n";
     house.configure_with("info", "", account);
     let learn = Learn::start(&house, &["--json"]);
     let mut client = Client::connect(house.smtp).unwrap();
     client.hello().unwrap();
-    for sender in ["a@example.com", "b@example.net"] {
+    for sender in ["a@example.com", "b@example.net", "c@example.org"] {
         say(&mut client, &[(&format!("MAIL FROM:<{sender}>"), "250 "), ("RSET", "250 ")]);
     }
     let printed = learn.end(Signal::INT);
@@ -380,10 +420,11 @@ fn an_account_that_there_is_already_is_not_drafted() {
     let seen = &json["clients"][0];
     assert_eq!(seen["client"], "127.0.0.1");
     assert_eq!(seen["greetings"], serde_json::json!(["EHLO app.example.com"]));
-    assert_eq!(seen["senders"], serde_json::json!(["a@example.com", "b@example.net"]));
-    assert_eq!((&seen["mails"], &seen["messages"]), (&2.into(), &0.into()));
+    assert_eq!(seen["senders"], serde_json::json!(["a@example.com", "b@example.net", "c@example.org"]));
+    assert_eq!((&seen["mails"], &seen["messages"]), (&3.into(), &0.into()));
     let text = json["configuration"].as_str().unwrap();
-    assert!(text.contains("# example.com is served already: main."), "{text}");
+    assert!(text.contains("# example.com has an account already: main."), "{text}");
+    assert!(text.contains("# example.org has an account already: idle, which is inactive."), "{text}");
     let config = loaded(&house, text);
     assert_eq!(config.accounts.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["example-net"]);
 }

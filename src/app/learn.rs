@@ -3,11 +3,11 @@
 
 use super::sockets;
 use crate::{
-    account::{AccountId, ApplicationId, Users},
+    account::{Account, AccountId, ApplicationId, Users},
     config::{Config, Limits, ListenAddress, ListenerSettings, ListenerTls, Snapshot},
     inbound::{Admission, Budget, Client, Gate, Peer, Sink},
     learn::{self, Around, Certificate, Learned, Place, Reach, Who},
-    mail::{EnhancedCode, QueueId, Reply, ReversePath},
+    mail::{EnhancedCode, Mailbox, QueueId, Reply, ReversePath},
     meter::Meter,
     queue::{CommitError, Commitment, Receipt},
     smtp::{Authentication, Seen},
@@ -23,8 +23,9 @@ use std::{
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Octets of a message that are let in: a larger one would be refused for good, and its application would lose it.
-const MESSAGE: u64 = 1 << 40;
+/// Octets of a message that are let in, whatever the configuration says: a larger one is refused for good, and its
+/// application loses it. None of them are kept.
+const MESSAGE: u64 = 1 << 30;
 
 /// Everybody.
 const ALL: [IpNet; 2] = [
@@ -54,13 +55,14 @@ impl Learning {
         news: UnboundedSender<String>,
     ) -> anyhow::Result<Self> {
         let settings = open_to_all(&config.listeners, addresses);
-        let listeners = sockets::bind(&settings).await.map_err(name_way_out)?;
+        let listeners = sockets::bind(&settings).await.map_err(|error| name_way_out(error, &settings))?;
         let places = listeners.iter().zip(&settings).map(|(listener, settings)| {
             let configured = config.listeners.iter().find(|known| known.address == settings.address);
             place(settings, listener.local_addr(), configured.map(|known| known.authentication))
         });
         let places = places.collect();
-        let limits = Limits { message_size: MESSAGE, ..config.limits.clone() };
+        let message_size = config.limits.message_size.max(MESSAGE);
+        let limits = Limits { message_size, ..config.limits.clone() };
         let admission = Admission::new(&limits);
         let gate = Arc::new(LearnGate {
             hostname: config.hostname.as_str().into(),
@@ -89,7 +91,8 @@ impl Learning {
         let config = &self.snapshot.config;
         let account_of = |sender: &str| {
             let path = ReversePath::parse(sender).ok()?;
-            self.snapshot.route(None, &path).ok().map(|account| account.to_string())
+            let routed = self.snapshot.route(None, &path).ok().map(|account| account.to_string());
+            routed.or_else(|| meant_for(&config.accounts, path.mailbox()?))
         };
         let around = Around {
             places: &self.places,
@@ -101,6 +104,20 @@ impl Learning {
         let configuration = learn::configuration(&learned, &around);
         Lesson { learned, places: self.places, configuration }
     }
+}
+
+/// The account that has this sender and takes no mail of it: it is inactive, or an application's.
+fn meant_for(accounts: &[Account], sender: &Mailbox) -> Option<String> {
+    let has = |account: &&Account| {
+        account.senders.iter().any(|known| known.matches(sender))
+            || account.domains.iter().any(|domain| domain.covers(sender.domain()))
+    };
+    let account = accounts.iter().find(has)?;
+    Some(match (&account.application, account.active) {
+        (_, false) => format!("{}, which is inactive", account.id),
+        (Some(application), true) => format!("{}, for the application {application} alone", account.id),
+        (None, true) => account.id.to_string(),
+    })
 }
 
 /// What was learned.
@@ -169,15 +186,22 @@ fn place(
     Place { address, reach, tls, application, verifies }
 }
 
-fn name_way_out(error: anyhow::Error) -> anyhow::Error {
-    let taken = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
-    match taken {
-        Some(io::ErrorKind::AddrInUse) => anyhow::anyhow!(
-            "{error:#}; the daemon or another mail server has it. Stop it first (`systemctl stop waxseal.socket \
+fn name_way_out(error: anyhow::Error, settings: &[Arc<ListenerSettings>]) -> anyhow::Error {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    if let Some(cause) = cause.filter(|cause| cause.kind() == io::ErrorKind::AddrInUse) {
+        // What is said of ports below 1024 is no matter here.
+        let what = error.to_string().split(';').next().unwrap_or_default().to_owned();
+        return anyhow::anyhow!(
+            "{what}: {cause}; the daemon or another mail server has it. Stop it first (`systemctl stop waxseal.socket \
              waxseal`), or name another address with --listen"
-        ),
-        _ => error,
+        );
     }
+    if settings.iter().any(|listener| matches!(listener.address, ListenAddress::Systemd(_))) {
+        return anyhow::anyhow!(
+            "{error:#}; outside of its service no socket is passed: name an address with --listen"
+        );
+    }
+    error
 }
 
 struct LearnGate {

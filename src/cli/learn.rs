@@ -96,7 +96,7 @@ fn note(line: &str) {
 }
 
 fn tell(lesson: &Lesson, lasted: Duration, json: bool) -> ExitCode {
-    let lasted = Duration::from_secs(lasted.as_secs());
+    let lasted = Duration::from_secs(lasted.as_secs().max(1));
     if json {
         return say_json(&as_json(lesson, lasted));
     }
@@ -104,6 +104,12 @@ fn tell(lesson: &Lesson, lasted: Duration, json: bool) -> ExitCode {
         "# What came within {}. No message was accepted: each is still with its application.",
         show_duration(lasted)
     ));
+    say(
+        "# The listeners below go in place of those in waxseal.toml; who did not come in this time is not among their",
+    );
+    say(
+        "# clients. Accounts go there too, or each into a file of conf.d. `waxseal check` says what it all means.",
+    );
     say("#");
     say(report(&lesson.learned, &lesson.places).trim_end());
     say("");
@@ -120,6 +126,7 @@ fn as_json(lesson: &Lesson, lasted: Duration) -> Value {
         "seconds": lasted.as_secs(),
         "listeners": lesson.places.iter().map(|place| place.address.as_str()).collect::<Vec<_>>(),
         "clients": clients.collect::<Vec<_>>(),
+        "passed_over": lesson.learned.passed_over(),
         "configuration": lesson.configuration,
     })
 }

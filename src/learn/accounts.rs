@@ -92,9 +92,8 @@ fn sign_in(draft: &mut Draft, domain: &Domain) {
 fn unknown(draft: &mut Draft) {
     draft.lacks(
         "type",
-        "\"microsoft\" where the domain's mail is with Microsoft 365, \"google\" with Google Workspace, \"oauth2\" with \
-         others that want OAuth 2.0, \"basic\", as it stands here, where a password does. `waxseal account add` asks \
-         for what each needs",
+        "\"microsoft\" (365), \"google\" (Workspace), \"oauth2\", or \"basic\", as it stands here, for a password; \
+         `waxseal account add` asks for what each needs",
     );
     draft.lacks("address", "the provider's SMTP server; microsoft and google know theirs: take the line out");
     draft.lacks("username", "who logs in, often the mailbox");

@@ -16,7 +16,7 @@ use std::{
 pub struct Around<'a> {
     /// The listeners, in the order of their indexes.
     pub places: &'a [Place],
-    /// The account that serves this sender already.
+    /// The account that is there for this sender, maybe with a word about it.
     pub account_of: &'a dyn Fn(&str) -> Option<String>,
     /// Ids of accounts that there are.
     pub accounts: BTreeSet<String>,
@@ -113,7 +113,7 @@ fn all_accounts(out: &mut String, learned: &Learned, around: &Around<'_>) {
         let by: BTreeSet<String> = served.into_iter().filter_map(|(account, _)| account).collect();
         if !by.is_empty() {
             let what = if name.is_empty() { "The null reverse-path <>" } else { name.as_str() };
-            after.push(format!("{what} is served already: {}.", some(by, 5, 0)));
+            after.push(format!("{what} has an account already: {}.", some(by, 5, 0)));
         }
         let addresses: BTreeSet<String> = open.into_iter().map(|(_, address)| address).collect();
         let domain = Domain { addresses, clients: domain.clients };

@@ -11,6 +11,10 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 const CLIENTS: usize = 4096;
 /// Different things of one kind that are kept of a client.
 const THINGS: usize = 100;
+/// Things that are kept of all clients together.
+const ALL: usize = 20_000;
+/// Characters that are kept of a name.
+const NAME: usize = 255;
 
 /// A client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,13 +48,13 @@ impl<K> Default for Tally<K> {
 }
 
 impl<K: Ord> Tally<K> {
-    /// Counts a thing; whether it is new, and kept.
-    fn count(&mut self, thing: K) -> bool {
+    /// Counts a thing, of which there is room for so many; whether it is new, and kept.
+    fn count(&mut self, thing: K, room: usize) -> bool {
         if let Some(times) = self.seen.get_mut(&thing) {
             *times += 1;
             return false;
         }
-        if self.seen.len() >= THINGS {
+        if self.seen.len() >= room {
             self.left_out += 1;
             return false;
         }
@@ -143,8 +147,8 @@ impl Habits {
         self.mails > 0
     }
 
-    /// Takes what was seen. `Some` is what is new about it.
-    fn take(&mut self, seen: &Seen<'_>) -> Option<String> {
+    /// Takes what was seen, with room for so many things of one kind. `Some` is what is new about it.
+    fn take(&mut self, seen: &Seen<'_>, room: usize) -> Option<String> {
         match seen {
             Seen::Connected => {
                 self.connections += 1;
@@ -153,7 +157,7 @@ impl Habits {
             Seen::Greeting { name, esmtp } => {
                 let greeting = format!("{} {name}", if *esmtp { "EHLO" } else { "HELO" });
                 let greeting = greeting.trim_end().to_owned();
-                self.greetings.count(greeting.clone()).then(|| format!("greets with {greeting}"))
+                self.greetings.count(greeting.clone(), room).then(|| format!("greets with {greeting}"))
             }
             Seen::StartTls => {
                 self.starttls += 1;
@@ -168,15 +172,15 @@ impl Habits {
                 (self.secured == 1).then(|| "is under TLS".to_owned())
             }
             Seen::NoTls(why) => {
-                self.no_tls.count((*why).to_owned()).then(|| format!("comes to no TLS: {why}"))
+                self.no_tls.count((*why).to_owned(), room).then(|| format!("comes to no TLS: {why}"))
             }
             Seen::Login { mechanism, username } => {
                 let mechanism = mechanism.name();
-                let new = self.logins.count((mechanism, (*username).to_owned()));
+                let new = self.logins.count((mechanism, username.chars().take(NAME).collect()), room);
                 new.then(|| format!("logs in by {mechanism} as {}", named(username)))
             }
             Seen::OtherMechanism(mechanism) => {
-                let new = self.other_mechanisms.count(mechanism);
+                let new = self.other_mechanisms.count(mechanism, room);
                 new.then(|| format!("wants to log in by {mechanism}, which there is not"))
             }
             Seen::Sender { path, size, secure } => {
@@ -184,8 +188,8 @@ impl Habits {
                 self.in_the_clear += u64::from(!secure);
                 self.largest = self.largest.max(size.unwrap_or_default());
                 let sender = Sender::of(path);
-                self.domains.count(sender.domain.clone());
-                self.senders.count(sender.clone()).then(|| format!("sends as {sender}"))
+                self.domains.count(sender.domain.clone(), room);
+                self.senders.count(sender.clone(), room).then(|| format!("sends as {sender}"))
             }
             Seen::Message { envelope, octets, bare_lf } => {
                 let recipients = envelope.forward_paths().len();
@@ -201,7 +205,7 @@ impl Habits {
             }
             Seen::Refused(reply) if is_ours(reply) => None,
             Seen::Refused(reply) => {
-                self.refusals.count(reply.to_string()).then(|| format!("is refused: {reply}"))
+                self.refusals.count(reply.to_string(), room).then(|| format!("is refused: {reply}"))
             }
         }
     }
@@ -221,6 +225,8 @@ fn is_ours(reply: &Reply) -> bool {
 #[derive(Debug, Default)]
 pub struct Learned {
     clients: BTreeMap<(usize, Who), Habits>,
+    /// How much of it was new when it came.
+    things: usize,
     passed_over: u64,
 }
 
@@ -232,7 +238,9 @@ impl Learned {
             self.passed_over += 1;
             return None;
         }
-        let news = self.clients.entry(key).or_default().take(seen)?;
+        let room = if self.things < ALL { THINGS } else { 0 };
+        let news = self.clients.entry(key).or_default().take(seen, room)?;
+        self.things += 1;
         Some(shown(&format!("{who} {news}")))
     }
 

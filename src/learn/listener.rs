@@ -7,7 +7,11 @@ use super::{
     text::{comment, id, some, tell_apart},
 };
 use crate::draft::quoted;
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 /// Who can come to a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +64,9 @@ pub(super) fn listener(out: &mut String, place: &Place, clients: &[Client<'_>]) 
     for (who, habits) in others {
         comment(out, 0, &stranger(who, habits, place));
     }
-    if let Some((who, _)) = clients.iter().find(|(_, habits)| habits.undue_tls > 0) {
+    if let Some((who, _)) = clients.iter().find(|(_, habits)| habits.undue_tls > 0)
+        && place.reach != Reach::Socket
+    {
         implicit(out, *who, place);
     }
     out.push('\n');
@@ -206,10 +212,11 @@ fn implicit(out: &mut String, who: Who, place: &Place) {
         &format!("{who} begins with TLS at {}. That takes a listener of its own:", place.address),
     );
     let client = networks(std::iter::once(who)).first().map(ToString::to_string).unwrap_or_default();
-    let host = place.address.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
+    let bound = place.address.parse::<SocketAddr>();
+    let address = SocketAddr::new(bound.map_or(Ipv4Addr::UNSPECIFIED.into(), |bound| bound.ip()), 465);
     let _ = writeln!(
         out,
-        "# [[listener]]\n# address = \"{host}:465\"\n# clients = [\"{client}\"]\n# tls = \"implicit\"\n\
+        "# [[listener]]\n# address = \"{address}\"\n# clients = [\"{client}\"]\n# tls = \"implicit\"\n\
          # certificate = \"relay.pem\"\n# private_key = \"relay.key\""
     );
 }
