@@ -3,9 +3,12 @@
 mod alerts;
 mod day;
 mod gate;
+mod learn;
 mod prover;
 mod sockets;
 mod upstreams;
+
+pub use learn::{Learning, Lesson};
 
 use crate::{
     account::token::TokenState,

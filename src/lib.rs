@@ -15,6 +15,7 @@ pub mod queue;
 pub mod outbound;
 
 pub mod import;
+pub mod learn;
 pub mod oauth;
 
 pub mod config;

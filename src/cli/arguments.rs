@@ -1,8 +1,10 @@
 //! What can be typed.
 
 mod examples;
+mod learn;
 mod new_accounts;
 
+pub use learn::Learn;
 pub use new_accounts::{AccountAdd, Import, Tool};
 
 use clap::{Args, Parser, Subcommand};
@@ -31,6 +33,9 @@ pub enum Command {
     /// Try everything on loopback with a sandbox provider; nothing to set up
     #[command(after_help = examples::DEMO)]
     Demo(Demo),
+    /// Listen in place of the daemon, see which applications come and how, and print the configuration for them
+    #[command(after_help = learn::HELP)]
+    Learn(Learn),
     /// Read the configuration and print what it means
     #[command(after_help = examples::CHECK)]
     Check {

@@ -10,6 +10,7 @@ mod conf_d;
 mod demo;
 mod doctor;
 mod import;
+mod learn;
 mod manual;
 mod moving;
 mod output;
@@ -44,6 +45,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve => serve::serve(config),
         Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Learn(arguments) => learn::learn(config, &arguments),
         Command::Check { online: true, .. } => match check::check(config, false) {
             ExitCode::SUCCESS => doctor::doctor(config, Vec::new(), false),
             code => code,

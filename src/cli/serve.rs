@@ -43,7 +43,7 @@ pub(super) fn serve(path: Option<&Path>) -> ExitCode {
 }
 
 /// As many file descriptors as the system allows: by default it gives 1024, and asks to be asked.
-fn raise_descriptors() {
+pub(super) fn raise_descriptors() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         tracing::warn!(target: "waxseal", %error, "the number of file descriptors stays as it was");

@@ -69,6 +69,7 @@ impl ListenerTls {
 #[derive(Clone)]
 pub struct ServerTls {
     certificate: PathBuf,
+    private_key: PathBuf,
     settings: Arc<ServerConfig>,
 }
 
@@ -106,12 +107,18 @@ impl ServerTls {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(|error| KeyPairError::of_pair(error, certificate, private_key))?;
-        Ok(Self { certificate: certificate.to_owned(), settings: Arc::new(settings) })
+        let (certificate, private_key) = (certificate.to_owned(), private_key.to_owned());
+        Ok(Self { certificate, private_key, settings: Arc::new(settings) })
     }
 
     /// The file that the certificate came from.
     pub fn certificate(&self) -> &Path {
         &self.certificate
+    }
+
+    /// The file that its key came from.
+    pub fn private_key(&self) -> &Path {
+        &self.private_key
     }
 
     /// What a handshake is done with.

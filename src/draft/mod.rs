@@ -6,7 +6,7 @@ mod edit;
 mod toml;
 
 pub use edit::{Change, EditError, edit};
-pub use toml::{Shown, write};
+pub use toml::{Shown, quoted, write};
 
 use crate::account::AccountType;
 use secrecy::SecretString;

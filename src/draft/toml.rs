@@ -104,7 +104,7 @@ fn rendered(value: &Value, shown: Shown) -> Zeroizing<String> {
 }
 
 /// A TOML basic string: whatever is in the text, it is one line and reads back the same.
-fn quoted(text: &str) -> Zeroizing<String> {
+pub fn quoted(text: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(text.len() * 6 + 2));
     out.push('"');
     for c in text.chars() {

@@ -6,12 +6,13 @@ use crate::{
     mail::Reply,
     smtp::{
         Authentication,
-        auth::{self, Auth, Credentials, Exchange, Step},
+        auth::{self, Auth, Credentials, Exchange, Mechanism, Step},
         replies,
     },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::spawn_blocking};
+use zeroize::Zeroizing;
 
 /// Hashes at once. Each takes the memory that its parameters say, and further ones wait.
 static PLACES: Semaphore = Semaphore::const_new(2);
@@ -47,6 +48,8 @@ pub(super) enum Said {
     Reply(Reply),
     /// Nothing yet: the credentials are to be looked at.
     Nothing,
+    /// That the login is good, since nobody looks at it. This is whose it is said to be.
+    LetThrough(Mechanism, Zeroizing<String>),
 }
 
 /// A session's login.
@@ -74,7 +77,9 @@ enum State {
 impl Login {
     /// AUTH.
     pub(super) fn begin(&mut self, auth: Auth, authentication: Authentication) -> Said {
-        self.take(Exchange::begin(auth, authentication != Authentication::Ignore), authentication)
+        // Without one that there is, the exchange does not begin.
+        let mechanism = auth.mechanism.unwrap_or(Mechanism::Plain);
+        self.take(Exchange::begin(auth, authentication != Authentication::Ignore), mechanism, authentication)
     }
 
     pub(super) fn awaits_response(&self) -> bool {
@@ -84,7 +89,10 @@ impl Login {
     /// The line behind a 334.
     pub(super) fn respond(&mut self, line: &[u8]) -> Said {
         match std::mem::take(&mut self.state) {
-            State::Asked(exchange, authentication) => self.take(exchange.answer(line), authentication),
+            State::Asked(exchange, authentication) => {
+                let mechanism = exchange.mechanism();
+                self.take(exchange.answer(line), mechanism, authentication)
+            }
             other => {
                 self.state = other;
                 Said::Reply(replies::auth_syntax())
@@ -92,12 +100,12 @@ impl Login {
         }
     }
 
-    fn take(&mut self, step: Step, authentication: Authentication) -> Said {
+    fn take(&mut self, step: Step, mechanism: Mechanism, authentication: Authentication) -> Said {
         let (state, said) = match step {
             Step::Ask(exchange, reply) => (State::Asked(exchange, authentication), Said::Reply(reply)),
             Step::Refused(reply) => (State::Out, Said::Reply(reply)),
-            Step::Done(_) if authentication == Authentication::Ignore => {
-                (State::LetThrough, Said::Reply(replies::logged_in()))
+            Step::Done(credentials) if authentication == Authentication::Ignore => {
+                (State::LetThrough, Said::LetThrough(mechanism, credentials.username))
             }
             Step::Done(credentials) => (State::Given(credentials), Said::Nothing),
         };

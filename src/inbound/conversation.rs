@@ -2,6 +2,7 @@
 
 use super::{
     Gate, Peer,
+    answer::Answer,
     auth::{Login, Said, Verdict as LoginVerdict},
     budget::Share,
     patience::{Patience, Verdict},
@@ -12,7 +13,7 @@ use crate::{
     meter::unix_millis,
     queue::Receipt,
     smtp::{
-        Command, MailTransaction, Standing,
+        Command, MailTransaction, Seen, Standing,
         auth::Credentials,
         command::{Chunk, Mail, Rcpt},
         replies,
@@ -86,7 +87,10 @@ impl<G: Gate> Conversation<G> {
     /// Answers a line. Without a reply, octets come first, or a login is looked at, which [`Self::settle_login`] answers.
     pub(super) fn answer(&mut self, heard: Result<Command, Reply>) -> (Option<Reply>, Next) {
         let standing = self.standing();
-        let (reply, next) = match heard.map(|command| self.admit(command, &standing)) {
+        if let Ok(Command::StartTls) = &heard {
+            self.watch(&Seen::StartTls);
+        }
+        let (answer, next) = match heard.map(|command| self.admit(command, &standing)) {
             Ok(Ok(command)) => self.obey(command, &standing),
             Ok(Err(refusal)) => (self.count(refusal), Next::Command),
             Err(complaint) => {
@@ -96,7 +100,7 @@ impl<G: Gate> Conversation<G> {
                 (self.count(complaint), Next::Command)
             }
         };
-        reply.with(next)
+        self.let_out(answer, next)
     }
 
     fn obey(&mut self, command: Command, standing: &Standing) -> (Answer, Next) {
@@ -137,6 +141,9 @@ impl<G: Gate> Conversation<G> {
                 replies::auth_in_transaction()
             }
             Command::Auth(auth) => {
+                if let Some(name) = auth.other {
+                    self.watch(&Seen::OtherMechanism(name));
+                }
                 let said = self.login.begin(auth, standing.authentication);
                 return self.say_of_login(said);
             }
@@ -164,7 +171,8 @@ impl<G: Gate> Conversation<G> {
 
     /// The answer to a chunk out of place.
     pub(super) fn refuse_chunk(&mut self, reply: Reply) -> (Option<Reply>, Next) {
-        self.count(reply).with(Next::Command)
+        let answer = self.count(reply);
+        self.let_out(answer, Next::Command)
     }
 
     /// A chunk will not be part of any message: the ones that the client has sent behind it neither.
@@ -182,7 +190,7 @@ impl<G: Gate> Conversation<G> {
     pub(super) fn respond(&mut self, line: &[u8]) -> (Option<Reply>, Next) {
         let said = self.login.respond(line);
         let (answer, next) = self.say_of_login(said);
-        answer.with(next)
+        self.let_out(answer, next)
     }
 
     /// Ends an exchange that was broken off: what was to be its next line was none.
@@ -214,7 +222,7 @@ impl<G: Gate> Conversation<G> {
         let failed = matches!(verdict, LoginVerdict::Nobody(_));
         let (reply, wait) = self.login.settle(verdict);
         let answer = if failed { self.count_one(reply) } else { Answer::Go(reply) };
-        let (reply, next) = answer.with(Next::Command);
+        let (reply, next) = self.let_out(answer, Next::Command);
         (reply, next, wait)
     }
 
@@ -287,6 +295,10 @@ impl<G: Gate> Conversation<G> {
             Said::Reply(reply) if reply == replies::auth_failed() => (self.count_one(reply), Next::Command),
             Said::Reply(reply) => (self.count(reply), Next::Command),
             Said::Nothing => (Answer::Octets, Next::Verify),
+            Said::LetThrough(mechanism, username) => {
+                self.watch(&Seen::Login { mechanism, username: &username });
+                (self.count(replies::logged_in()), Next::Command)
+            }
         }
     }
 
@@ -303,7 +315,24 @@ impl<G: Gate> Conversation<G> {
         settings.is_some_and(|settings| !self.peer.client.may_submit(&settings))
     }
 
+    /// Tells whoever watches.
+    pub(super) fn watch(&self, seen: &Seen<'_>) {
+        self.gate.observe(&self.peer, seen);
+    }
+
+    fn let_out(&self, answer: Answer, next: Next) -> (Option<Reply>, Next) {
+        let (reply, next) = answer.with(next);
+        if let Some(reply) = &reply
+            && reply.code() >= 400
+            && !(self.cut_short && reply.code() == 503)
+        {
+            self.watch(&Seen::Refused(reply));
+        }
+        (reply, next)
+    }
+
     fn greeted(&mut self, name: String, esmtp: bool) {
+        self.watch(&Seen::Greeting { name: &name, esmtp });
         (self.client_name, self.esmtp) = (name, esmtp);
         self.reset();
     }
@@ -317,6 +346,7 @@ impl<G: Gate> Conversation<G> {
     fn mail(&mut self, mail: Mail) -> Reply {
         let (gate, peer) = (Arc::clone(&self.gate), self.peer.clone());
         let user = self.login.user().cloned();
+        let secure = self.cipher.is_some();
         let mut reason = "sequence";
         let reply = self.step(|transaction| {
             transaction.mail(mail, |mail| {
@@ -331,6 +361,7 @@ impl<G: Gate> Conversation<G> {
                 if !gate.has_room(mail.size) {
                     return Err(replies::no_room());
                 }
+                gate.observe(&peer, &Seen::Sender { path: &mail.reverse_path, size: mail.size, secure });
                 Ok(Route { account, application })
             })
         });
@@ -411,23 +442,4 @@ impl<G: Gate> Conversation<G> {
 fn receipt((envelope, route): (Envelope, Route)) -> Receipt {
     let Route { account, application } = route;
     Receipt { envelope, account, application }
-}
-
-/// What a command is answered with at once.
-enum Answer {
-    /// Nothing: the reply follows the octets.
-    Octets,
-    Go(Reply),
-    /// This, and it is the last.
-    Enough(Reply),
-}
-
-impl Answer {
-    fn with(self, next: Next) -> (Option<Reply>, Next) {
-        match self {
-            Self::Octets => (None, next),
-            Self::Go(reply) => (Some(reply), next),
-            Self::Enough(reply) => (Some(reply), Next::Close),
-        }
-    }
 }

@@ -7,6 +7,7 @@ use crate::{
     mail::{QueueId, Reply, ReversePath},
     meter::Meter,
     queue::{CommitError, Commitment, Intake, Receipt},
+    smtp::Seen,
 };
 use std::{future::Future, sync::Arc};
 
@@ -47,6 +48,9 @@ pub trait Gate: Send + Sync + 'static {
 
     /// A fresh message to write to.
     fn begin(&self) -> Self::Sink;
+
+    /// Told what a client does, as it does it. As a rule nobody watches.
+    fn observe(&self, _peer: &Peer, _seen: &Seen<'_>) {}
 }
 
 /// One message on its way onto stable storage. Dropped before [`Sink::commit`], it leaves nothing behind.

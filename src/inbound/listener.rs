@@ -10,7 +10,7 @@ use crate::{
     config::{Limits, ListenAddress, ListenerSettings},
     mail::Reply,
     meter::{Meter, unix_millis},
-    smtp::{Encryption, replies},
+    smtp::{Encryption, Seen, replies},
 };
 use std::{
     collections::HashMap,
@@ -156,17 +156,18 @@ impl Listener {
                 }
             };
             let Some(settings) = gate.listener(index) else { continue };
-            let place = match admit(client, &settings, &admission) {
+            let peer = Peer { client, listener: index, listener_name: Arc::clone(&name), settings };
+            let place = match admit(client, &peer.settings, &admission) {
                 Ok(place) => place,
                 Err((reason, reply)) => {
                     gate.meter().rejected(&name, reason, unix_millis());
                     note_refusal(&mut flood, &name, client, reason);
-                    turn_away(stream, settings.tls.encryption(), &reply);
+                    gate.observe(&peer, &Seen::Refused(&reply));
+                    turn_away(stream, peer.settings.tls.encryption(), &reply);
                     continue;
                 }
             };
             debug!(target: "waxseal::inbound", listener = %name, %client, "connected");
-            let peer = Peer { client, listener: index, listener_name: Arc::clone(&name), settings };
             // Boxed, since a future that another one awaits by value lies in its memory twice.
             let session = Box::pin(serve(stream, Arc::clone(&gate), peer, shutdown.clone()));
             let connected = Connected::begin(gate.meter().clone(), Arc::clone(&name));

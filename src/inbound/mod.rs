@@ -1,6 +1,7 @@
 //! Mail in: listeners and sessions (steps 1 to 9 of a message's path), and the spool.
 
 mod adapter;
+mod answer;
 mod auth;
 mod budget;
 mod client;

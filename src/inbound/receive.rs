@@ -4,7 +4,7 @@ use super::{Client, Sink};
 use crate::{
     account::AccountId,
     mail::{
-        Reply,
+        Envelope, Reply,
         trace::{Headed, Heading, Protocol, Trace},
     },
     queue::{CommitError, Commitment, Receipt},
@@ -138,6 +138,11 @@ impl<S: Sink> Reception<S> {
     /// Whether the client ends its lines with bare LF.
     pub(super) fn bare_lf_client(&self) -> bool {
         matches!(&self.framing, Framing::Data(decoder) if decoder.bare_lf_client())
+    }
+
+    /// Its envelope, and the octets of content that have come.
+    pub(super) fn extent(&self) -> (&Envelope, u64) {
+        (&self.receipt.envelope, self.octets)
     }
 
     /// Why the message will be refused, and the word for it in logs, where it is known by now.

@@ -8,7 +8,7 @@ use super::{Gate, Peer, adapter::Talk, conversation::Next, input::Input, receive
 use crate::{
     mail::Reply,
     meter::unix_millis,
-    smtp::{Encryption, LineSplitter, Split, line::is_tls_handshake, replies},
+    smtp::{Encryption, LineSplitter, Seen, Split, line::is_tls_handshake, replies},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -36,6 +36,7 @@ where
     G: Gate,
 {
     let client = peer.client;
+    gate.observe(&peer, &Seen::Connected);
     let mut session = Session::new(stream, gate, peer, shutdown, None);
     let end = if session.peer.settings.tls.encryption() == Encryption::Implicit {
         Box::pin(session.go_under_tls(true)).await
@@ -137,6 +138,7 @@ where
                 self.gate.meter().rejected(&self.peer.listener_name, "tls", unix_millis());
                 info!(target: "waxseal::inbound", client = %self.peer.client, listener = %self.peer.listener_name,
                     reason = "tls", "rejected");
+                self.gate.observe(&self.peer, &Seen::UndueTls);
                 return Ok(Next::Abandon);
             }
             let next = match splitter.split(self.input.octets()) {
@@ -221,6 +223,7 @@ where
     }
 
     fn close_with(&mut self, reply: &Reply) -> Next {
+        self.gate.observe(&self.peer, &Seen::Refused(reply));
         self.say(reply);
         Next::Close
     }

@@ -55,7 +55,7 @@ pub enum Commitment {
     Durable(QueueId),
     /// The provider has it for all recipients; this was its reply.
     Relayed(QueueId, Reply),
-    /// The provider refused it for all recipients, with this 5yz reply; the client keeps it.
+    /// It is refused with this reply, as a rule the provider's 5yz for all recipients; the client keeps it.
     Refused(Reply),
 }
 

@@ -39,13 +39,37 @@ impl Mechanism {
             _ => None,
         }
     }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+        }
+    }
 }
+
+/// Mechanisms that others have and clients ask for.
+const OTHERS: [&str; 10] = [
+    "CRAM-MD5",
+    "DIGEST-MD5",
+    "NTLM",
+    "GSSAPI",
+    "XOAUTH2",
+    "OAUTHBEARER",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "EXTERNAL",
+    "ANONYMOUS",
+];
 
 /// AUTH and its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     /// The mechanism; `None` where it is none of those that there are.
     pub mechanism: Option<Mechanism>,
+    /// In its place, one that others have; nothing where no mechanism is known by that name.
+    pub other: Option<&'static str>,
     /// The initial response, in base64.
     pub initial: Option<Response>,
 }
@@ -72,7 +96,8 @@ impl Auth {
         if words.next().is_some() {
             return Err(replies::auth_syntax());
         }
-        Ok(Self { mechanism: Mechanism::named(mechanism), initial })
+        let other = OTHERS.into_iter().find(|name| name.as_bytes().eq_ignore_ascii_case(mechanism));
+        Ok(Self { mechanism: Mechanism::named(mechanism), other, initial })
     }
 }
 
@@ -143,6 +168,14 @@ impl Exchange {
             // An empty response tells nothing, so it is asked for.
             Some(Response(initial)) if **initial != *b"=" => exchange.answer(&initial),
             _ => exchange.ask(),
+        }
+    }
+
+    /// The mechanism that it is of.
+    pub fn mechanism(&self) -> Mechanism {
+        match self.awaited {
+            Awaited::Message => Mechanism::Plain,
+            Awaited::Username | Awaited::Password(_) => Mechanism::Login,
         }
     }
 

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod line;
 pub mod pace;
 pub mod replies;
+mod seen;
 pub mod standing;
 pub mod transaction;
 
@@ -16,5 +17,6 @@ pub use command::Command;
 pub use data::{DataDecoder, Progress};
 pub use line::{LineSplitter, Split};
 pub use pace::Pace;
+pub use seen::Seen;
 pub use standing::{Authentication, Encryption, Standing};
 pub use transaction::{MailTransaction, Sender};

@@ -11,7 +11,7 @@ use crate::{
     mail::Reply,
     meter::unix_millis,
     queue::{Commitment, Receipt},
-    smtp::{Pace, command::Chunk, limits, replies},
+    smtp::{Pace, Seen, command::Chunk, limits, replies},
 };
 use std::time::{Duration, SystemTime};
 use tokio::{
@@ -82,6 +82,7 @@ where
         let reply = match reception.refusal() {
             Some((reason, reply)) => {
                 conversation.note_rejection(reason, reply);
+                conversation.watch(&Seen::Refused(reply));
                 conversation.cut_short();
                 reply.clone()
             }
@@ -154,6 +155,8 @@ where
     async fn settle(&mut self, reception: Reception<G::Sink>) -> Next {
         let bare_lf = reception.bare_lf_client();
         let account = reception.account().clone();
+        let (envelope, octets) = reception.extent();
+        self.gate.observe(&self.peer, &Seen::Message { envelope, octets, bare_lf });
         let outcome = reception.finish().await;
         if outcome.is_ok() {
             self.gate.meter().received(&self.peer.listener_name, account.as_str(), unix_millis());
@@ -174,6 +177,7 @@ where
             Err((reason, reply)) => {
                 if let Some(conversation) = self.talk.conversation() {
                     conversation.note_rejection(reason, &reply);
+                    conversation.watch(&Seen::Refused(&reply));
                 }
                 reply
             }

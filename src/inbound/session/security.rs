@@ -6,7 +6,7 @@ use crate::{
         Gate, Peer, auth,
         tls::{self, NoTls},
     },
-    smtp::{line::is_tls_handshake, replies},
+    smtp::{Seen, line::is_tls_handshake, replies},
 };
 use std::time::Duration;
 use tokio::{
@@ -31,7 +31,7 @@ where
             match self.await_command(deadline).await {
                 Waited::Input => {}
                 Waited::Gone => return End::Gone,
-                Waited::TimedOut => return without_tls(&self.peer, &NoTls::TimedOut),
+                Waited::TimedOut => return without_tls(&*self.gate, &self.peer, &NoTls::TimedOut),
                 Waited::Shutdown => return End::Abandoned,
             }
         }
@@ -55,8 +55,9 @@ where
         };
         let (stream, cipher) = match accepted {
             Ok(accepted) => accepted,
-            Err(error) => return without_tls(&peer, &error),
+            Err(error) => return without_tls(&*gate, &peer, &error),
         };
+        gate.observe(&peer, &Seen::Secured);
         let mut session = Session::new(stream, gate, peer, shutdown, Some(cipher));
         if greet {
             session.greet();
@@ -84,7 +85,8 @@ where
     }
 }
 
-fn without_tls(peer: &Peer, error: &NoTls) -> End {
+fn without_tls(gate: &impl Gate, peer: &Peer, error: &NoTls) -> End {
+    gate.observe(peer, &Seen::NoTls(&error.to_string()));
     info!(target: "waxseal::inbound", client = %peer.client, listener = %peer.listener_name, %error,
         "TLS handshake failed");
     End::Abandoned
