@@ -34,7 +34,7 @@ pub enum Command {
     #[command(after_help = examples::DEMO)]
     Demo(Demo),
     /// Listen in place of the daemon, see which applications come and how, and print the configuration for them
-    #[command(after_help = learn::HELP)]
+    #[command(after_help = examples::LEARN)]
     Learn(Learn),
     /// Read the configuration and print what it means
     #[command(after_help = examples::CHECK)]
