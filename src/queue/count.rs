@@ -78,12 +78,14 @@ mod tests {
         }
     }
 
+    type Reasons = Vec<(&'static str, u64)>;
+
     /// Attempts at a message of three recipients, at `most` at once, and what is counted in the end: delivered, and how
     /// often deferred and failed of what.
     fn counted(
         most: Option<usize>,
         attempts: Vec<(Vec<Disposition>, LaneEffect, Millis)>,
-    ) -> (u64, Vec<(&'static str, u64)>, Vec<(&'static str, u64)>) {
+    ) -> (u64, Reasons, Reasons) {
         let (meter, account, mut status) = (Meter::default(), AccountId::new("a"), Status::fresh(3, 0));
         let schedule = Schedule::new(vec![Duration::from_secs(60)], Duration::from_secs(100));
         for (dispositions, lane, now) in attempts {
