@@ -34,11 +34,16 @@ impl Upstreams {
     /// its mail, and the log says why.
     pub(super) fn configure(&self, snapshot: &Arc<Snapshot>) {
         let tokens: Arc<dyn TokenSource> = Arc::new(self.tokens.clone());
+        let before = self.by_account.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut by_account = HashMap::new();
         let mut outlets = Vec::new();
         for account in snapshot.config.accounts.iter().filter(|account| account.active) {
             match Upstream::new(Arc::new(account.clone()), snapshot.hostname.clone(), tokens.clone()) {
                 Ok(upstream) => {
+                    let upstream = match before.get(&account.id) {
+                        Some(Ok(before)) => upstream.in_place_of(before),
+                        _ => upstream,
+                    };
                     let upstream = Arc::new(upstream);
                     let carrier: Arc<dyn Carrier> = upstream.clone();
                     outlets.push(Outlet {

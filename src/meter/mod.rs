@@ -4,10 +4,12 @@
 mod day;
 mod histogram;
 mod kept;
+mod reason;
 
 pub use day::{Day, MINUTES, Minute, Sums};
 pub use histogram::{BOUNDS, Histogram};
 pub use kept::{Unreadable, from_json, to_json};
+pub use reason::{REJECTIONS, Reason};
 
 use std::{
     collections::BTreeMap,
@@ -109,17 +111,17 @@ impl Meter {
     }
 
     /// An attempt has left somebody for later.
-    pub fn deferred(&self, account: &str, reason: &'static str, now: Millis) {
+    pub fn deferred(&self, account: &str, reason: Reason, now: Millis) {
         let mut readings = self.lock();
         readings.day.at(now).deferred += 1;
-        *entry(&mut readings.accounts, account).deferred.entry(reason).or_default() += 1;
+        *entry(&mut readings.accounts, account).deferred.entry(reason.as_str()).or_default() += 1;
     }
 
     /// Somebody will not get a message.
-    pub fn failed(&self, account: &str, reason: &'static str, now: Millis) {
+    pub fn failed(&self, account: &str, reason: Reason, now: Millis) {
         let mut readings = self.lock();
         readings.day.at(now).failed += 1;
-        *entry(&mut readings.accounts, account).failed.entry(reason).or_default() += 1;
+        *entry(&mut readings.accounts, account).failed.entry(reason.as_str()).or_default() += 1;
     }
 
     /// So many messages wait in the queue.
@@ -175,8 +177,8 @@ mod tests {
         meter.received("a", "x", 1);
         meter.rejected("a", "sender", 1);
         meter.delivered("x", 1500, 1);
-        meter.deferred("x", "tls", 1);
-        meter.failed("x", "recipient", 1);
+        meter.deferred("x", Reason::Tls, 1);
+        meter.failed("x", Reason::Recipient, 1);
         meter.depth(7, 1);
         let Readings { listeners, accounts, day } = meter.readings();
         assert_eq!(

@@ -129,7 +129,8 @@ impl Failure {
             Cause::Nonsense => (5, 0),
             Cause::NoStartTls | Cause::NoMechanism { .. } => (7, 4),
             Cause::Tls { .. } => (7, 5),
-            Cause::Injected | Cause::PlaintextLogin | Cause::NoToken(_) => (7, 0),
+            Cause::PlaintextLogin => (7, 11),
+            Cause::Injected | Cause::NoToken(_) => (7, 0),
             Cause::Content(_) => (3, 0),
         };
         EnhancedCode(4, subject, detail)

@@ -11,6 +11,7 @@ mod failure;
 mod flight;
 mod growing;
 mod pool;
+mod reason;
 mod replies;
 mod report;
 mod stage;

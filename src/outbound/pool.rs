@@ -109,6 +109,12 @@ impl Upstream {
         })
     }
 
+    /// Takes the place of another upstream of the same account, whose connections under way count on.
+    #[must_use]
+    pub fn in_place_of(self, other: &Self) -> Self {
+        Self { open: other.open.clone(), ..self }
+    }
+
     /// Tries the message once, on a kept connection where there is one. Never fails: what went wrong is in
     /// the outcome. Dropping the future closes its connection; the message then counts as not answered.
     pub async fn deliver(&self, attempt: &Attempt) -> Outcome {

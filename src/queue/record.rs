@@ -301,6 +301,7 @@ mod tests {
     use crate::{
         history::What,
         mail::{EnhancedCode, Reply},
+        meter::Reason,
         queue::status::{Recipient, RecipientStatus, Said},
     };
     use std::sync::Arc;
@@ -368,6 +369,7 @@ mod tests {
                 reply,
                 explanation,
                 remedy,
+                reason: (text == "busy").then_some(Reason::Rate),
             })
         };
         let shared = said("5.1.1 \"no\"\nsecond line");

@@ -38,7 +38,7 @@ impl Queue {
         self.settle_notices(received, &mut status);
         report(received, tried.len(), &status, outcome, next, now);
         let account = &claimed.account;
-        count(self.meter(), account, outcome, next, received.received_at, now);
+        count(self.meter(), account, &status, outcome, next, received.received_at, now);
         let tried_now =
             Tried { received, account, pending: &pending, tried, outcome, status: &status, next, now };
         let events = tried_now.events();

@@ -4,6 +4,7 @@ use super::schedule::{Millis, Schedule};
 use crate::{
     account::AccountId,
     mail::{EnhancedCode, Reply},
+    meter::Reason,
     outbound::{Disposition, LaneEffect, Outcome, Trouble},
 };
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Said {
     pub explanation: String,
     /// What to do about it; may be empty.
     pub remedy: String,
+    /// What it is counted as; an earlier waxseal did not write that.
+    pub reason: Option<Reason>,
 }
 
 /// One recipient.
@@ -246,6 +249,7 @@ fn said(trouble: &Trouble, outcome: &Outcome, now: Millis) -> Arc<Said> {
         reply: trouble.reply.clone(),
         explanation: trouble.explanation.clone(),
         remedy: trouble.remedy.clone(),
+        reason: Some(outcome.reason(trouble)),
     })
 }
 

@@ -101,7 +101,7 @@ impl Whole {
         self.tell();
         super::settle::report(received, all.len(), &status, outcome, next, now);
         let account = slot.account.clone();
-        count(self.queue.meter(), &account, outcome, next, received.received_at, now);
+        count(self.queue.meter(), &account, &status, outcome, next, received.received_at, now);
         slot.end(outcome);
         let mut events = vec![told::received(received)];
         let (account, status) = (&account, &status);

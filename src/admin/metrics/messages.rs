@@ -4,12 +4,13 @@ use super::Metric;
 use crate::{
     account::AccountId,
     admin::service::Service,
-    meter::{Account, Listener, Readings},
+    meter::{Account, Listener, OWN, REJECTIONS, Readings, Reason, SPOOL},
 };
 use std::collections::BTreeMap;
 
 impl Service {
-    /// Counters of messages, delays and connections. What is configured is there from the start, at 0.
+    /// Counters of messages, delays and connections. What is configured is there from the start, at 0, with all reasons
+    /// that can occur: a counter that begins at 1 has risen unseen.
     pub(super) fn message_metrics(&self) -> Vec<Metric> {
         let Readings { listeners, accounts, .. } = self.queue.meter().readings();
         let snapshot = self.live.get();
@@ -20,6 +21,29 @@ impl Service {
         let mut by_account: BTreeMap<String, Account> = BTreeMap::new();
         by_account.extend(snapshot.config.accounts.iter().map(|a| (a.id.to_string(), Account::default())));
         by_account.extend(accounts.into_iter().map(|(id, account)| (id.to_string(), account)));
+        for name in [SPOOL, OWN] {
+            by_listener.entry(name.to_owned()).or_default();
+        }
+        for (name, listener) in &mut by_listener {
+            for account in &snapshot.config.accounts {
+                listener.received.entry(account.id.as_str().into()).or_default();
+            }
+            if !matches!(&**name, SPOOL | OWN) {
+                for reason in REJECTIONS {
+                    listener.rejected.entry(reason).or_default();
+                }
+            }
+        }
+        for account in by_account.values_mut() {
+            for reason in Reason::ALL {
+                if reason.defers() {
+                    account.deferred.entry(reason.as_str()).or_default();
+                }
+                if reason.fails() {
+                    account.failed.entry(reason.as_str()).or_default();
+                }
+            }
+        }
         let mut all = incoming(&by_listener);
         all.extend(outgoing(&by_account));
         all.push(self.upstream_connections());
@@ -59,7 +83,9 @@ fn incoming(listeners: &BTreeMap<String, Listener>) -> Vec<Metric> {
         for (reason, count) in &listener.rejected {
             rejected.add(&[label, ("reason", reason)], *count as f64);
         }
-        connections.add(&[label], listener.connections as f64);
+        if !matches!(&**name, SPOOL | OWN) {
+            connections.add(&[label], listener.connections as f64);
+        }
     }
     vec![received, rejected, connections]
 }

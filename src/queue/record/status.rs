@@ -5,6 +5,7 @@ use crate::{
     account::AccountId,
     history::Event,
     mail::{EnhancedCode, QueueId, Reply},
+    meter::Reason,
     queue::{
         schedule::Millis,
         status::{Recipient, RecipientStatus, Said, Status},
@@ -48,6 +49,8 @@ struct SaidMeta {
     explanation: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     remedy: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'static, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +121,7 @@ fn said(recipients: &[Recipient]) -> Vec<SaidMeta> {
                 }),
                 explanation: said.explanation.clone(),
                 remedy: said.remedy.clone(),
+                reason: said.reason.map(|reason| reason.as_str().into()),
             }),
         }
         last = Some(said);
@@ -141,6 +145,7 @@ pub(super) fn read(meta: StatusMeta<'_>) -> Result<(QueueId, Status, Vec<Event>)
             reply,
             explanation: said.explanation,
             remedy: said.remedy,
+            reason: said.reason.as_deref().and_then(Reason::parse),
         });
         for index in said.to {
             if let Some(recipient) = recipients.get_mut(index) {
