@@ -7,6 +7,9 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+#[path = "../support/events.rs"]
+mod events;
+
 use std::{
     collections::VecDeque,
     path::Path,
@@ -98,6 +101,7 @@ pub fn outcome(dispositions: Vec<Disposition>, lane: LaneEffect) -> Outcome {
 }
 
 pub fn settings() -> QueueSettings {
+    events::record();
     QueueSettings { retry: vec![Duration::from_millis(20)], min_free: 0, ..QueueSettings::default() }
 }
 
