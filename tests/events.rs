@@ -12,15 +12,24 @@ mod support;
 use rustix::process::Signal;
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 use support::{
     House, Provider, Running,
     client::{Client, message, stuffed, submit},
+    faulty::{self, Faulty},
+    queue::{self, Message, Post, delivered, open, refused, scratch},
     until,
 };
-use waxseal::sandbox::{Fault, Point, SandboxOptions};
+use waxseal::{
+    account::AccountId,
+    config::{Bounce, QueueSettings},
+    queue::{Desk, Footing, Queue},
+    sandbox::{Fault, Point, SandboxOptions},
+};
 
 /// What lies in the way is told of, once it is met, and mail goes on.
 #[test]
@@ -132,4 +141,112 @@ fn a_stop_cuts_off_what_does_not_end() {
     house.log_line(&["sessions did not end", "left=1"]);
     house.log_line(&["transactions cut off by the shutdown are tried again"]);
     assert!(daemon.wait().success());
+}
+
+/// Content that is gone, a directory for content that is gone, a certificate that is none, a command that is none.
+#[test]
+fn what_is_missing_is_told_of_and_nothing_else_stops() {
+    let provider = Provider::start(SandboxOptions::default());
+    let house = House::beside(&provider);
+    // It is there, and what is to run it is not.
+    let command = house.path("page-me");
+    fs::write(&command, "#!/nowhere/sh\n").unwrap();
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
+    let works = house.basic(&provider, "works", "a.example");
+    let cannot = house.basic(&provider, "cannot", "b.example").replace("ca.pem", "not-a-ca.pem");
+    fs::write(house.path("not-a-ca.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    let nobody = house.oauth(&provider, "nobody", "nobody.example");
+    house
+        .configure(&format!("{works}\n{cannot}\n{nobody}\n[alert]\ncommand = [\"{}\"]\n", command.display()));
+    let _daemon = house.serve();
+    house.log_line(&["account cannot send; its mail is kept", "account=cannot", "error="]);
+    house.log_line(&["alert command cannot be run", "event=", "account=", "error="]);
+
+    let large = [message("large"), b"x\r\n".repeat(200 << 10)].concat();
+    submit(house.smtp, "app@b.example", &large).unwrap();
+    let content = house.state().join("queue/content");
+    for file in fs::read_dir(&content).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    fs::remove_dir(&content).unwrap();
+    let refused = submit(house.smtp, "app@a.example", &large).unwrap_err().to_string();
+    assert!(refused.starts_with("451 4.3.0"), "{refused}");
+    house.log_line(&["a message could not be stored; the client keeps it", "error="]);
+    fs::create_dir(&content).unwrap();
+    submit(house.smtp, "app@a.example", &message("small")).unwrap();
+    provider.arrivals(1);
+
+    // With a certificate the account could send, and what it has to send is not there.
+    house.configure(&format!("{works}\n{}", house.basic(&provider, "cannot", "b.example")));
+    house.cli(&["reload"]).ok();
+    house.log_line(&["message cannot be read back; it is held", "queue_id=", "account=cannot", "error="]);
+    house.message_becomes("held");
+}
+
+fn footing(disk: &Faulty) -> Footing {
+    Footing { disk: Arc::new(disk.clone()), ..Footing::default() }
+}
+
+fn letter(to: usize, size: usize) -> Message {
+    Message { to, ..Message::random(&mut fastrand::Rng::with_seed(1), "one", size) }
+}
+
+/// The log of a queue in this process has what is said here; `events.py` looks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_syncs_nothing_any_more_is_told_of() {
+    let (disk, directory) = (Faulty::default(), scratch());
+    let (queue, _) = open(footing(&disk), directory.path()).unwrap();
+    letter(1, 100).submit(&queue, |_| {}).await.unwrap();
+    disk.fail(faulty::Fault::Sync, 0, true);
+    Post::good().carry(&queue, &["one"]);
+    queue::until("a delivery", || queue.counts().values().sum::<usize>() == 0).await;
+    queue.shutdown(Duration::from_secs(5)).await;
+    assert!(disk.heal() > 1, "the lazy sync and the one of the shutdown");
+}
+
+/// Records cannot be moved to a full disk: only room is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_cannot_be_moved_are_told_of() {
+    let (disk, directory) = (Faulty::default(), scratch());
+    let footing = Footing { segment_size: 32 << 10, ..footing(&disk) };
+    let (queue, _) = open(footing, directory.path()).unwrap();
+    let kept = letter(1, 8000).submit(&queue, |_| {}).await.unwrap();
+    for _ in 0..40 {
+        let id = letter(1, 8000).submit(&queue, |_| {}).await.unwrap();
+        queue.remove(id).await.unwrap();
+    }
+    disk.fail(faulty::Fault::Full, 0, true);
+    queue.keep_house().await;
+    assert!(disk.heal() > 0, "nothing was to be moved");
+    assert_eq!(queue.list(None, 10).iter().map(|listed| listed.id).collect::<Vec<_>>(), [kept]);
+}
+
+/// A notification that finds no room waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_that_finds_no_room_is_told_of_and_waits() {
+    let (disk, directory) = (Faulty::default(), scratch());
+    let (queue, _) = open(footing(&disk), directory.path()).unwrap();
+    queue.set_settings(QueueSettings { bounce: Bounce::Sender, ..queue::settings() });
+    letter(1, 100).submit(&queue, |_| {}).await.unwrap();
+    let post = Post::new(|attempt| {
+        let is_notification = attempt.reverse_path.to_string().is_empty();
+        attempt.recipients.iter().map(|_| if is_notification { delivered() } else { refused(550) }).collect()
+    });
+    post.carry(&queue, &["one"]);
+    queue::until("a failure", || queue.counts()["failed"] == 1).await;
+    disk.fail(faulty::Fault::Full, 0, true);
+    desk(&queue);
+    queue::until("an attempt to tell", || disk.failures() > 0).await;
+    assert_eq!(post.taken().len(), 1, "nobody has been told");
+    disk.heal();
+    // It is told of later, and given back until then.
+    queue::until("the failed message", || queue.counts()["failed"] == 1).await;
+}
+
+fn desk(queue: &Queue) {
+    queue.set_desk(Desk {
+        hostname: "relay.example.com".into(),
+        route: Arc::new(|_| Some(AccountId::new("one"))),
+    });
 }
