@@ -63,12 +63,23 @@ fn a_state_directory_in_disorder_is_told_of_and_mail_goes_on() {
         &["the record of alerts was damaged: moved aside", "aside="],
         &["history outlived: day removed", "day=2020-01-01"],
         &["outlived history not removed"],
+        &["alert begins", "account=\"nobody\""],
     ] {
         house.log_line(parts);
     }
     daemon.signal(Signal::TERM);
     assert!(daemon.wait().success());
     house.log_line(&["the numbers of the last day cannot be written"]);
+
+    // What was told a day ago, and lasts, is told again.
+    let record = fs::read_to_string(state.join("alerts.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert!(set_back(&mut record, 25 * 3_600_000) > 0, "{record}");
+    fs::write(state.join("alerts.json"), record.to_string()).unwrap();
+    let mut daemon = house.serve();
+    house.log_line(&["alert lasts", "account=\"nobody\""]);
+    daemon.signal(Signal::TERM);
+    assert!(daemon.wait().success());
 
     // What cannot even be read is left alone.
     fs::remove_file(state.join("alerts.json")).unwrap();
@@ -78,6 +89,21 @@ fn a_state_directory_in_disorder_is_told_of_and_mail_goes_on() {
     house.log_line(&["the record of alerts cannot be written; a restart may tell again"]);
     submit(house.smtp, "app@a.example", &message("still")).unwrap();
     provider.arrivals(2);
+}
+
+/// Sets every time in it, in milliseconds, back by so many; how many there were.
+fn set_back(value: &mut serde_json::Value, by: u64) -> usize {
+    match value {
+        serde_json::Value::Array(all) => all.iter_mut().map(|one| set_back(one, by)).sum(),
+        serde_json::Value::Object(all) => all.values_mut().map(|one| set_back(one, by)).sum(),
+        other => match other.as_u64().filter(|number| *number > 1_600_000_000_000) {
+            Some(number) => {
+                *other = (number - by).into();
+                1
+            }
+            None => 0,
+        },
+    }
 }
 
 /// Clients take all descriptors: they wait, the log says why, and once there are some again all goes on.
@@ -154,6 +180,10 @@ fn what_is_missing_is_told_of_and_nothing_else_stops() {
     fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
     let works = house.basic(&provider, "works", "a.example");
     let cannot = house.basic(&provider, "cannot", "b.example").replace("ca.pem", "not-a-ca.pem");
+    // One that trusts everybody says so at each connection.
+    let trusting = house.basic(&provider, "trusting", "c.example");
+    let (trusting, _) = trusting.split_once("ca_file").unwrap();
+    let cannot = format!("{cannot}\n{trusting}certificate_validation = false\n");
     fs::write(house.path("not-a-ca.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
         .unwrap();
     let nobody = house.oauth(&provider, "nobody", "nobody.example");
@@ -162,6 +192,10 @@ fn what_is_missing_is_told_of_and_nothing_else_stops() {
     let _daemon = house.serve();
     house.log_line(&["account cannot send; its mail is kept", "account=cannot", "error="]);
     house.log_line(&["alert command cannot be run", "event=", "account=", "error="]);
+
+    submit(house.smtp, "app@c.example", &message("trusting")).unwrap();
+    provider.arrivals(1);
+    house.log_line(&["certificate is not validated", "account=trusting", "relay="]);
 
     let large = [message("large"), b"x\r\n".repeat(200 << 10)].concat();
     submit(house.smtp, "app@b.example", &large).unwrap();
@@ -175,7 +209,7 @@ fn what_is_missing_is_told_of_and_nothing_else_stops() {
     house.log_line(&["a message could not be stored; the client keeps it", "error="]);
     fs::create_dir(&content).unwrap();
     submit(house.smtp, "app@a.example", &message("small")).unwrap();
-    provider.arrivals(1);
+    provider.arrivals(2);
 
     // With a certificate the account could send, and what it has to send is not there.
     house.configure(&format!("{works}\n{}", house.basic(&provider, "cannot", "b.example")));

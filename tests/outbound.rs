@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy.toml covers #[test] functions alone
 
+#[allow(clippy::duplicate_mod, reason = "some test binaries have `support`, too")]
 #[path = "support/events.rs"]
 mod events;
 mod smarthost;

@@ -59,6 +59,8 @@ def documented():
     """Events with their fields, in the document's order. `…` stands for what varies."""
     events, heading = {}, []
     for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        if line.startswith("|---"):
+            continue
         cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("| ") else []
         if not cells:
             heading = []
@@ -67,8 +69,8 @@ def documented():
         else:
             row = dict(zip(heading, cells))
             said = row.get("fields", "")
-            # What stands in brackets, or behind a colon, are values.
-            said = re.sub(r"\([^)]*\)", "", said).split(":")[0] if "`reason`:" not in said else said.split(": ")[0]
+            # What stands in brackets, or behind a colon, are values; a second sentence is about something else.
+            said = re.sub(r"\([^)]*\)", "", said).split(". ")[0].split(": ")[0]
             fields = {field for field in re.findall(r"`([a-z_]+)`", said)} - LEVELS
             for event in re.findall(r"`([^`]+)`", cells[0]):
                 before = events.get(event)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers of several test binaries")]
 
+#[allow(clippy::duplicate_mod, reason = "some test binaries have `support`, too")]
 #[path = "../support/events.rs"]
 mod events;
 pub mod rsa;

@@ -7,6 +7,7 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+#[allow(clippy::duplicate_mod, reason = "some test binaries have `support`, too")]
 #[path = "../support/events.rs"]
 mod events;
 
