@@ -12,7 +12,7 @@ pub use learn::{Learning, Lesson};
 
 use crate::{
     account::token::TokenState,
-    admin::{self, AdminToken, Health, Service},
+    admin::{self, AdminToken, Health, Refusal, Service},
     config::{Config, LiveConfig, Snapshot, front_door, load_from_process_env},
     history::History,
     inbound::{Admission, Pickup},
@@ -41,6 +41,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upstreams::Upstreams;
 
+/// How long sessions may take to end at a shutdown: as long as each listener gives its own, and a moment more.
+const SESSIONS: Duration = Duration::from_secs(15);
 /// How long transactions under way may take at a shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long token requests under way may take at a shutdown: longer than any of them may last.
@@ -166,13 +168,18 @@ impl App {
         &self.addresses
     }
 
-    /// Drains and stops: no new mail, transactions under way get a while, everything is made durable.
-    pub async fn stop(self) {
+    /// Drains and stops: no new mail, transactions under way get a while, everything is made durable. At each step
+    /// `may_take` hears how long it may take.
+    pub async fn stop(self, may_take: impl Fn(Duration)) {
+        may_take(SESSIONS);
         self.intake.cancel();
         self.sessions.close();
         self.sessions.wait().await;
+        may_take(DRAIN);
         self.queue.shutdown(DRAIN).await;
+        may_take(upstreams::GOODBYE);
         self.upstreams.close_idle().await;
+        may_take(TOKEN_GRACE);
         self.rest.cancel();
         self.tasks.close();
         // A token request under way is waited for: a rotated token that is lost cannot be had again.
@@ -239,11 +246,12 @@ fn reload_with(
         let (queue, tokens, upstreams) = (queue.clone(), tokens.clone(), upstreams.clone());
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || read_again(path.as_deref())).await;
-            let config = read.unwrap_or_else(|e| Err(e.to_string())).inspect_err(|problem| {
+            let config = read.unwrap_or_else(|e| Err(e.to_string().into())).inspect_err(|refusal| {
+                let problem = &refusal.line;
                 tracing::error!(target: "waxseal::config", "reload refused, the old configuration stays: {problem}");
             })?;
             let (config, kept) = keep_what_is_bound(config, &live.get().config);
-            for warning in config.warnings.iter().chain(&kept) {
+            for warning in &config.warnings {
                 tracing::warn!(target: "waxseal::config", "{warning}");
             }
             queue.set_settings(config.queue.clone());
@@ -258,40 +266,43 @@ fn reload_with(
     })
 }
 
-fn read_again(path: Option<&Path>) -> Result<Config, String> {
-    load_from_process_env(path).map_err(|errors| errors.to_string())
+fn read_again(path: Option<&Path>) -> Result<Config, Refusal> {
+    load_from_process_env(path).map_err(|errors| Refusal::from(&errors))
 }
 
-/// What a running process is bound to stays, and is said.
+/// What a running process is bound to stays, and is said: at once, and as a warning for as long as it is so.
 fn keep_what_is_bound(mut config: Config, old: &Config) -> (Config, Vec<String>) {
     let mut kept = Vec::new();
     let mut keep = |changed: bool, what: &str| {
         if changed {
-            kept.push(format!("{what} changed: that takes effect at the next start"));
+            kept.push(format!("{what}: that takes effect at the next start"));
         }
         changed
     };
     let sockets = |config: &Config| config.listeners.iter().map(|l| l.address.clone()).collect::<Vec<_>>();
-    if keep(sockets(&config) != sockets(old), "the address of a [[listener]], or their number or order,") {
+    let listeners = "the address of a [[listener]], or their number or order, has changed, so that all of them stay as they \
+                     are";
+    if keep(sockets(&config) != sockets(old), listeners) {
         config.listeners.clone_from(&old.listeners);
     }
-    if keep(config.spool != old.spool, "[queue] spool") {
+    if keep(config.spool != old.spool, "[queue] spool has changed") {
         config.spool.clone_from(&old.spool);
     }
-    if keep(config.state_dir != old.state_dir, "state_dir") {
+    if keep(config.state_dir != old.state_dir, "state_dir has changed") {
         config.state_dir.clone_from(&old.state_dir);
     }
     let places = |config: &Config| (config.limits.connections, config.limits.connections_per_client);
-    if keep(places(&config) != places(old), "[limits] connections") {
+    if keep(places(&config) != places(old), "[limits] connections or connections_per_client has changed") {
         config.limits.connections = old.limits.connections;
         config.limits.connections_per_client = old.limits.connections_per_client;
     }
-    if keep(config.log != old.log, "[log]") {
+    if keep(config.log != old.log, "[log] has changed") {
         config.log.clone_from(&old.log);
     }
     let address = |config: &Config| config.admin.as_ref().map(|admin| admin.address);
-    if keep(address(&config) != address(old), "[admin] address") {
+    if keep(address(&config) != address(old), "[admin] address has changed, so that [admin] stays as it is") {
         config.admin.clone_from(&old.admin);
     }
+    config.warnings.extend(kept.iter().cloned());
     (config, kept)
 }

@@ -1,5 +1,6 @@
 //! Points at which a test kills the process, as a power cut would: `FAILPOINT_KILL=NAME` in the environment of a debug
-//! build (`tests/crash_steps.rs`). In a release build reaching one does nothing.
+//! build (`tests/crash_steps.rs`). `FAILPOINT_STALL=NAME` has the thread that gets there stay there, as a disk does that
+//! never answers (`tests/systemd.rs`). In a release build reaching one does nothing.
 
 /// A point on a message's path; the numbers are the steps of `ARCHITECTURE.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,16 +65,23 @@ impl Point {
     }
 }
 
-/// The environment variable that names the point.
+/// The environment variable that names the point at which the process is killed.
 pub const VARIABLE: &str = "FAILPOINT_KILL";
 
-/// Ends the process with SIGKILL where this is the point that a test has named.
+/// The environment variable that names the point at which a thread stays for good.
+pub const STALL: &str = "FAILPOINT_STALL";
+
+/// Ends the process with SIGKILL, or stays for good, where this is the point that a test has named.
 #[cfg(debug_assertions)]
 pub fn reach(point: Point) {
-    static NAMED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    let named = NAMED.get_or_init(|| std::env::var(VARIABLE).ok());
-    if named.as_ref().is_some_and(|named| *named == point.name()) {
+    static NAMED: std::sync::OnceLock<[Option<String>; 2]> = std::sync::OnceLock::new();
+    let [kill, stall] = NAMED.get_or_init(|| [VARIABLE, STALL].map(|variable| std::env::var(variable).ok()));
+    let is_named = |named: &Option<String>| named.as_ref().is_some_and(|named| *named == point.name());
+    if is_named(kill) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+    while is_named(stall) {
+        std::thread::park();
     }
 }
 

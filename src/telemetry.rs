@@ -141,6 +141,12 @@ attempt_event!(
     expired, warn
 );
 
+/// Somebody was told that these recipients failed.
+pub fn bounced(mail: &MailEvent<'_>, told: &str, notification: QueueId) {
+    let MailEvent { queue_id, account, from, to, size } = mail;
+    tracing::info!(target: TARGET, %queue_id, %account, %from, to, size, told, %notification, "bounced");
+}
+
 /// An account's lane stopped.
 pub fn account_trouble(account: &AccountId, state: &str, trouble: &str, remedy: &str) {
     tracing::warn!(target: "waxseal::account", %account, state, trouble, remedy, "account in trouble; its mail is kept");

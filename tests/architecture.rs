@@ -731,6 +731,72 @@ fn every_documented_event_is_in_the_sources() {
     none(missing.map(|event| format!("no source says {event:?}")).collect());
 }
 
+/// The other way round: what the sources say, the document explains. The text of an event is the last literal in its
+/// macro; it counts up to the first thing that varies.
+#[test]
+fn every_event_in_the_sources_is_documented() {
+    fn visit(directory: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { visit(&path, files) } else { files.push(path) }
+        }
+    }
+    /// The literals of a macro's arguments, and where the arguments end.
+    fn literals(text: &str) -> Vec<String> {
+        let (mut found, mut depth, mut characters) = (Vec::new(), 1, text.chars());
+        while let Some(character) = characters.next() {
+            match character {
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                '"' => {
+                    let mut literal = String::new();
+                    while let Some(character) = characters.next().filter(|character| *character != '"') {
+                        literal.push(character);
+                        if character == '\\' {
+                            literal.extend(characters.next());
+                        }
+                    }
+                    found.push(literal);
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        found
+    }
+    let document = fs::read_to_string(root().join("docs/log-events.md")).unwrap();
+    let (mut files, mut seen, mut breaches) = (Vec::new(), 0, Vec::new());
+    visit(&root().join("src"), &mut files);
+    let is_ours = |path: &&PathBuf| {
+        let name = path.display().to_string();
+        name.ends_with(".rs") && !name.ends_with("_tests.rs") && !name.contains("/src/sandbox/")
+    };
+    for path in files.iter().filter(is_ours) {
+        let text = fs::read_to_string(path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            for (at, call) in text.match_indices(&format!("{level}!(")) {
+                if text[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_') {
+                    continue;
+                }
+                let Some(event) = literals(&text[at + call.len()..]).pop() else { continue };
+                let fixed = event.split('{').next().unwrap_or_default();
+                if fixed.is_empty() || event == "waxseal" {
+                    continue;
+                }
+                seen += 1;
+                if !document.contains(&format!("`{fixed}")) {
+                    breaches.push(format!("{}: {event:?} is not in docs/log-events.md", path.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 60, "only {seen} events found");
+    none(breaches);
+}
+
 // ---- the reader itself ---------------------------------------------------------------------------------------------
 
 #[test]

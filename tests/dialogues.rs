@@ -39,6 +39,8 @@
 // A test that fails is to say so at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/events.rs"]
+mod events;
 #[path = "support/tls.rs"]
 mod tls;
 
@@ -284,6 +286,7 @@ fn start_with(
     on_the_way: usize,
     shutdown: &CancellationToken,
 ) -> (DuplexStream, Queue, tokio::task::JoinHandle<()>) {
+    events::record();
     let queue = Queue::default();
     let gate = Arc::new(FakeGate { queue: Arc::clone(&queue), limits, meter: Meter::default() });
     let (client, server) = tokio::io::duplex(on_the_way);

@@ -414,6 +414,8 @@ async fn one_behind_another(queue: &Queue, row: &Arc<Row>) -> (QueueId, QueueId)
     let two = submit(queue, b"3\r\n", &to).await;
     row.leave.add_permits(1);
     assert_eq!(row.until_seen(3).await[1..], [(alone, None), (one, Some(two))]);
+    // A connection goes on while the departure of the message before is written.
+    at_rest(queue, 2).await;
     (one, two)
 }
 

@@ -19,13 +19,17 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 use support::{
-    House, PATIENCE, Provider, Running,
-    client::{Client, message},
+    House, PATIENCE, Provider, Running, browser,
+    client::{Client, message, stuffed, submit},
     until,
 };
-use waxseal::sandbox::SandboxOptions;
+use waxseal::{
+    failpoint,
+    sandbox::{Fault, Point, SandboxOptions},
+};
 
 /// The manager's end of the socket.
 struct Manager(UnixDatagram);
@@ -91,20 +95,89 @@ fn the_manager_hears_how_the_daemon_stands() {
     daemon.signal(Signal::HUP);
     manager.hears("RELOADING=1");
     let said = manager.hears("READY=1");
-    assert!(said.contains("the last reload was refused, see the log"), "{said}");
-    let warned = |house: &House| house.json(&["status"])["warnings"].to_string();
-    assert!(
-        warned(&house).contains("was refused, and the configuration of before is in force"),
-        "{}",
-        warned(&house)
-    );
-    fs::write(house.config(), good).unwrap();
-    house.cli(&["reload"]).ok();
-    assert!(!warned(&house).contains("refused"), "{}", warned(&house));
+    let status = said.lines().find(|line| line.starts_with("STATUS=")).unwrap();
+    assert!(status.contains("; the last reload was refused at ") && status.contains("usernme"), "{said}");
+    assert!(status.contains("; the configuration in force is that of "), "{said}");
+    fs::write(house.config(), &good).unwrap();
+    daemon.signal(Signal::HUP);
+    manager.hears("RELOADING=1");
+    let said = manager.hears("READY=1");
+    assert!(!said.contains("refused"), "{said}");
 
+    // The stop says how long each of its steps may take, and the watchdog is told of the daemon until its end.
+    provider.faults().always(Point::Dot, Fault::Delay(Duration::from_secs(2)));
+    submit(house.smtp, "app@a.example", &message("slow")).unwrap();
+    until("a transaction", || (house.json(&["status"])["queue"]["active"] == 1).then_some(()));
     daemon.signal(Signal::TERM);
-    manager.hears("STOPPING=1");
+    assert!(manager.hears("STOPPING=1").contains("STATUS=stopping"));
+    manager.hears("EXTEND_TIMEOUT_USEC=20000000");
+    manager.hears("EXTEND_TIMEOUT_USEC=25000000");
+    manager.hears("WATCHDOG=1");
+    manager.hears("EXTEND_TIMEOUT_USEC=10000000");
+    manager.hears("EXTEND_TIMEOUT_USEC=40000000");
     assert!(daemon.wait().success());
+    // Nothing but the watchdog comes after that, and no status of before.
+    manager.0.set_nonblocking(true).unwrap();
+    let mut octets = [0; 4096];
+    while let Ok(length) = manager.0.recv(&mut octets) {
+        assert_eq!(&octets[..length], b"WATCHDOG=1\n", "{}", String::from_utf8_lossy(&octets[..length]));
+    }
+}
+
+/// The line is said anew when it has changed, and not otherwise.
+#[test]
+fn the_line_is_said_when_it_changes() {
+    let provider = Provider::start(SandboxOptions::default());
+    let house = House::beside(&provider);
+    house.configure(&house.basic(&provider, "works", "a.example"));
+    let path = house.path("notify");
+    let manager = Manager(UnixDatagram::bind(&path).unwrap());
+    manager.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _daemon = started(&house, None, &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    manager.hears("READY=1");
+    manager.hears("STATUS=1 of 1 accounts ready, 0 messages waiting");
+    provider.faults().always(Point::Mail, Fault::Reply("451 4.3.0 later".into()));
+    submit(house.smtp, "app@a.example", &message("waits")).unwrap();
+    let mut octets = [0; 4096];
+    let length = manager.0.recv(&mut octets).unwrap();
+    let said = String::from_utf8_lossy(&octets[..length]).into_owned();
+    assert!(said.starts_with("STATUS=1 of 1 accounts ready, 1 messages waiting"), "{said}");
+}
+
+/// A disk that never answers: the daemon's runtime turns on, and the watchdog hears nothing more of it.
+#[test]
+fn a_writer_that_hangs_in_its_disk_silences_the_watchdog() {
+    let provider = Provider::start(SandboxOptions::default());
+    let house = House::beside(&provider);
+    house.configure(&house.basic(&provider, "works", "a.example"));
+    let path = house.path("notify");
+    let manager = Manager(UnixDatagram::bind(&path).unwrap());
+    manager.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    let stall = failpoint::Point::RecordWritten.name();
+    let environment = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "400000"),
+        (failpoint::STALL, stall.as_str()),
+    ];
+    let _daemon = started(&house, None, &environment);
+    manager.hears("WATCHDOG=1");
+    let mut client = Client::connect(house.smtp).unwrap();
+    client.hello().unwrap();
+    client.begin("app@a.example", "someone@example.org").unwrap();
+    client.write(&stuffed(&message("stuck"))).unwrap();
+    // Five times the watchdog's time without a word, but for what was under way when it stalled.
+    manager.0.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let (mut octets, mut pings, deadline) = ([0; 4096], 0, Instant::now() + PATIENCE);
+    while let Ok(length) = manager.0.recv(&mut octets) {
+        let said = String::from_utf8_lossy(&octets[..length]);
+        pings += usize::from(said.contains("WATCHDOG=1"));
+        assert!(Instant::now() < deadline, "the watchdog is told that all is well; {pings} times");
+    }
+    assert_eq!(
+        browser::get(&format!("http://{}/healthz", house.admin)).unwrap().status,
+        200,
+        "the runtime turns"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod http;
 mod metrics;
 mod moving;
 pub mod protocol;
+mod reloads;
 mod service;
 mod stopped;
 mod token;
@@ -18,6 +19,7 @@ mod views;
 
 pub use control::{ControlError, serve_control};
 pub use http::serve_http;
-pub use service::{Health, Reload, Service, UpstreamOf};
+pub use reloads::{Refusal, Reload};
+pub use service::{Health, Service, UpstreamOf};
 pub use stopped::answer_stopped;
 pub use token::AdminToken;

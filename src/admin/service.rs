@@ -4,6 +4,7 @@ use super::{
     authorize::Waiting,
     doors::Doors,
     protocol::{Answer, ListenerView, QueueChange, RateView, Request, StatusView},
+    reloads::{Refusal, Reload, Reloads},
     views::message,
 };
 use crate::{
@@ -20,10 +21,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    future::Future,
     path::PathBuf,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -36,10 +35,6 @@ pub(super) const CONFIGURATION: u8 = 78;
 
 /// Messages that a command changes at once.
 const CHANGES_AT_ONCE: usize = 256;
-
-type ReloadFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
-/// Re-reads the configuration: a sentence, or why the old one stays.
-pub type Reload = Arc<dyn Fn() -> ReloadFuture + Send + Sync>;
 
 /// Whether mail can come in and be kept, with the reasons where not.
 pub type Health = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
@@ -55,8 +50,7 @@ pub struct Service {
     pub queue: Queue,
     /// The tokens.
     pub tokens: Tokens,
-    reload_configuration: Reload,
-    refused_reload: Mutex<Option<String>>,
+    reloads: Reloads,
     /// Upstreams by account.
     pub upstreams: UpstreamOf,
     /// When the daemon started.
@@ -110,8 +104,7 @@ impl Service {
             live,
             queue,
             tokens,
-            reload_configuration: reload,
-            refused_reload: Mutex::default(),
+            reloads: Reloads::new(reload),
             upstreams,
             started_at: SystemTime::now(),
             prover,
@@ -126,19 +119,13 @@ impl Service {
     ///
     /// # Errors
     /// What is wrong with the new one; the old one stays.
-    pub async fn reload(&self) -> Result<String, String> {
-        let result = (self.reload_configuration)().await;
-        let refused = result.as_ref().err().map(|problem| {
-            let at = Timestamp::new(SystemTime::now());
-            format!("the reload at {at} was refused, and the configuration of before is in force: {problem}")
-        });
-        *self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner) = refused;
-        result
+    pub async fn reload(&self) -> Result<String, Refusal> {
+        self.reloads.reload().await
     }
 
-    /// Whether the last reload was refused.
-    pub fn reload_is_refused(&self) -> bool {
-        self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    /// A sentence about the last reload, where it was refused.
+    pub fn refused_reload(&self) -> Option<String> {
+        self.reloads.warning()
     }
 
     /// Asks on behalf of a page: what is `done`, as its view, with what came before it.
@@ -233,7 +220,7 @@ impl Service {
             Request::Status => self.status().await,
             Request::Reload => match self.reload().await {
                 Ok(sentence) => done(sentence),
-                Err(problem) => failed(CONFIGURATION, problem),
+                Err(refusal) => failed(CONFIGURATION, refusal.text),
             },
         }
     }
@@ -287,7 +274,7 @@ impl Service {
     async fn status(&self) -> Answer {
         let snapshot = self.live.get();
         let mut warnings = snapshot.config.warnings.clone();
-        warnings.extend(self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        warnings.extend(self.refused_reload());
         let accounts = self.accounts();
         for account in &accounts {
             if let Some(error) = &account.last_error {
@@ -332,6 +319,8 @@ impl Service {
             queue: self.queue.counts().into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),
             queue_bytes: self.queue.octets(),
             rates: self.rates(),
+            configured_at: Timestamp::new(self.reloads.in_force_since()).to_string(),
+            refused_reload: self.reloads.refused(),
             warnings,
         })
     }

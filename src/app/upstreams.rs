@@ -16,7 +16,7 @@ use std::{
 use tokio::task::JoinSet;
 
 /// How long servers may take to answer QUIT at a shutdown.
-const GOODBYE: Duration = Duration::from_secs(5);
+pub(super) const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Upstreams by account.
 pub(super) struct Upstreams {
@@ -65,13 +65,20 @@ impl Upstreams {
                 }
             }
         }
-        *self.by_account.write().unwrap_or_else(PoisonError::into_inner) = by_account;
+        let before = std::mem::replace(
+            &mut *self.by_account.write().unwrap_or_else(PoisonError::into_inner),
+            by_account,
+        );
         let routes = snapshot.clone();
         self.queue.set_desk(Desk {
             hostname: snapshot.hostname.clone(),
             route: Arc::new(move |sender| routes.route(None, sender).ok()),
         });
         self.queue.configure(outlets);
+        // Nobody is given these any more; who has one still brings its transaction to an end.
+        for upstream in before.into_values().flatten() {
+            tokio::spawn(async move { upstream.retire().await });
+        }
     }
 
     /// The upstream of an account; `Err` says why an active one has none, `None` is an inactive one.

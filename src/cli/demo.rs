@@ -154,7 +154,7 @@ async fn run(arguments: &Demo) -> anyhow::Result<()> {
             }
         }
     }
-    app.stop().await;
+    app.stop(|_| {}).await;
     Ok(())
 }
 

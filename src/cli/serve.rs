@@ -66,7 +66,7 @@ async fn run(config: Config, path: Option<PathBuf>) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let app = App::start(config, path).await?;
     systemd::tell(&[NotifyState::Ready]);
-    let attended = tokio::spawn(systemd::attend(app.service.clone()));
+    let attended = systemd::attend(&app.service);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -83,9 +83,8 @@ async fn run(config: Config, path: Option<PathBuf>) -> anyhow::Result<()> {
         }
     }
     tracing::info!(target: "waxseal", "stopping: no new mail, transactions under way may end");
-    attended.abort();
-    systemd::tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
-    app.stop().await;
+    attended.stopping();
+    app.stop(systemd::may_take).await;
     tracing::info!(target: "waxseal", "stopped");
     Ok(())
 }

@@ -3,10 +3,15 @@
 use crate::admin::Service;
 use sd_notify::NotifyState;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
 
 /// How often the line that `systemctl status` shows is looked at.
 const LOOK: Duration = Duration::from_secs(10);
+/// What a step of the shutdown may take beyond its own limit.
+const MOMENT: Duration = Duration::from_secs(5);
 
 /// Without systemd this does nothing.
 pub(super) fn tell(states: &[NotifyState<'_>]) {
@@ -15,15 +20,36 @@ pub(super) fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Keeps the line true and the watchdog quiet, for as long as it runs. Ends where there is no systemd.
-pub(super) async fn attend(service: Arc<Service>) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return;
+/// A step of the shutdown may take so long, whatever `TimeoutStopSec=` says, and a moment more.
+pub(super) fn may_take(time: Duration) {
+    let microseconds = (time + MOMENT).as_micros();
+    tell(&[NotifyState::ExtendTimeoutUsec(u32::try_from(microseconds).unwrap_or(u32::MAX))]);
+}
+
+/// Who keeps the line true and the watchdog quiet.
+pub(super) struct Attended {
+    status: JoinHandle<()>,
+}
+
+impl Attended {
+    /// The line is the shutdown's from now on. The watchdog goes on being told: a drain takes longer than some ask for.
+    pub(super) fn stopping(self) {
+        self.status.abort();
+        tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
-    tokio::join!(keep_status(&service), keep_watchdog(&service));
+}
+
+/// Begins to keep the line true and the watchdog quiet. Where there is no systemd, that is nothing.
+pub(super) fn attend(service: &Arc<Service>) -> Attended {
+    let (status, watchdog) = (service.clone(), service.clone());
+    tokio::spawn(async move { keep_watchdog(&watchdog).await });
+    Attended { status: tokio::spawn(async move { keep_status(&status).await }) }
 }
 
 async fn keep_status(service: &Service) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut said = String::new();
@@ -38,7 +64,7 @@ async fn keep_status(service: &Service) {
 }
 
 /// At half of `WatchdogSec=`, as long as the runtime turns and the journal's writer answers. One that hangs in its disk
-/// for longer than that is what the watchdog is for.
+/// for longer than that is what the watchdog is for; so is one that has ended.
 async fn keep_watchdog(service: &Service) {
     let mut microseconds = 0;
     if !sd_notify::watchdog_enabled(false, &mut microseconds) {
@@ -48,12 +74,13 @@ async fn keep_watchdog(service: &Service) {
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ping.tick().await;
-        service.queue.answers().await;
-        tell(&[NotifyState::Watchdog]);
+        if service.queue.answers().await {
+            tell(&[NotifyState::Watchdog]);
+        }
     }
 }
 
-/// One line: accounts, queue, and whether a reload was refused.
+/// One line: accounts, queue, and a reload that was refused.
 pub(super) fn status_line(service: &Service) -> String {
     let accounts = service.accounts();
     let ready = accounts.iter().filter(|account| account.state == "ready").count();
@@ -66,8 +93,8 @@ pub(super) fn status_line(service: &Service) -> String {
         count(&["held"]),
         count(&["failed"])
     );
-    if service.reload_is_refused() {
-        line.push_str("; the last reload was refused, see the log");
+    if let Some(refused) = service.refused_reload() {
+        line.push_str(&format!("; {refused}"));
     }
     line
 }

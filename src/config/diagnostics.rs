@@ -38,6 +38,24 @@ impl fmt::Display for ConfigError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
+impl ConfigErrors {
+    /// The same in one line, without the sources' own: for the log and for status lines.
+    pub fn in_one_line(&self) -> String {
+        let in_one_line = |error: &ConfigError| {
+            let mut line = format!("{}: ", error.location);
+            if !error.key.is_empty() {
+                line.push_str(&format!("{}: ", error.key));
+            }
+            line.push_str(&error.problem);
+            if let Some(help) = &error.help {
+                line.push_str(&format!(" ({help})"));
+            }
+            line.replace('\n', " ")
+        };
+        self.0.iter().map(in_one_line).collect::<Vec<_>>().join("; ")
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, error) in self.0.iter().enumerate() {

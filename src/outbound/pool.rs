@@ -81,6 +81,8 @@ struct Idle {
 struct Kept {
     connections: Vec<(Connection, Instant)>,
     reaper: bool,
+    /// Nothing will ask for them any more.
+    retired: bool,
 }
 
 impl Upstream {
@@ -209,6 +211,13 @@ impl Upstream {
         }
     }
 
+    /// Takes leave of the idle connections, and of those in use once their transactions are over: another takes this
+    /// one's place.
+    pub async fn retire(&self) {
+        self.idle.lock().retired = true;
+        self.close_idle().await;
+    }
+
     /// How many idle connections are kept.
     pub fn idle_connections(&self) -> usize {
         self.idle.lock().connections.len()
@@ -275,6 +284,10 @@ impl Idle {
 
     fn keep(self: &Arc<Self>, connection: Connection) {
         let mut kept = self.lock();
+        if kept.retired {
+            tokio::spawn(connection.quit());
+            return;
+        }
         kept.connections.push((connection, Instant::now()));
         if !std::mem::replace(&mut kept.reaper, true) {
             tokio::spawn(reap(Arc::downgrade(self)));

@@ -205,9 +205,10 @@ impl Queue {
         used.saturating_add(size) <= max_size && self.shared.space.free() >= min_free.saturating_add(size)
     }
 
-    /// Comes back once the journal's writer has, whatever its disk says: for whoever wants to know that it still turns.
-    pub async fn answers(&self) {
-        let _ = self.journal().sync().await;
+    /// Whether the journal's writer answers, whatever its disk says; `false` where it has ended. One that hangs in its
+    /// disk keeps the caller waiting.
+    pub async fn answers(&self) -> bool {
+        self.journal().answers().await
     }
 
     /// Begins to receive a message.

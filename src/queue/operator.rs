@@ -93,7 +93,7 @@ impl Queue {
         match self.write_departure(&[Departed { id, events: vec![event] }], Durability::Synced).await {
             Ok(()) => {
                 self.discard([id].into_iter());
-                tracing::info!(target: "waxseal::queue", queue_id = %id, "removed by an operator");
+                tracing::info!(target: "waxseal::queue", queue_id = %id, %account, "removed by an operator");
                 Ok(())
             }
             Err(error) => {

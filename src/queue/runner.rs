@@ -126,6 +126,12 @@ impl Lanes {
         }
     }
 
+    /// Whether the lane's task is the one that is woken by `wake`. An account that went and came back has another.
+    fn runs(&self, account: &AccountId, wake: &Arc<Notify>) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(account).is_some_and(|lane| Arc::ptr_eq(&lane.wake, wake))
+    }
+
     pub(super) fn carrier(&self, account: &AccountId) -> Option<Arc<dyn Carrier>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.get(account).map(|lane| lane.carrier.clone())
@@ -143,6 +149,10 @@ impl Queue {
         let mut state = self.state();
         for lane in state.lanes_mut() {
             lane.pacing = None;
+            if !outlets.iter().any(|outlet| outlet.account == lane.account) {
+                // Its mail may wait for long, and the memory is for mail that goes.
+                self.shared.memory.fetch_sub(lane.shed(), Ordering::Relaxed);
+            }
         }
         let mut running = lanes.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|account, lane| {
@@ -244,8 +254,7 @@ impl Queue {
                     () = stop.cancelled() => {}
                 },
             }
-            let gone = self.shared.lanes.carrier(&account).is_none();
-            if gone {
+            if !self.shared.lanes.runs(&account, &wake) {
                 return;
             }
         }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers of several test binaries")]
 
+#[allow(clippy::duplicate_mod, reason = "some test binaries have `support`, too")]
+#[path = "../support/events.rs"]
+mod events;
 pub mod rsa;
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
@@ -58,6 +61,7 @@ pub struct Provider {
 
 impl Provider {
     pub async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        events::record();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let provider = Self {
             url: format!("http://{}/token", listener.local_addr().unwrap()).parse().unwrap(),

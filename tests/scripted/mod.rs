@@ -7,6 +7,10 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+#[allow(clippy::duplicate_mod, reason = "some test binaries have `support`, too")]
+#[path = "../support/events.rs"]
+mod events;
+
 use std::{
     collections::VecDeque,
     path::Path,
@@ -98,6 +102,7 @@ pub fn outcome(dispositions: Vec<Disposition>, lane: LaneEffect) -> Outcome {
 }
 
 pub fn settings() -> QueueSettings {
+    events::record();
     QueueSettings { retry: vec![Duration::from_millis(20)], min_free: 0, ..QueueSettings::default() }
 }
 

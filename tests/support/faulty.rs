@@ -76,6 +76,11 @@ impl Faulty {
         *failed
     }
 
+    /// How often something has failed since it was told to.
+    pub fn failures(&self) -> usize {
+        self.0.lock().unwrap().1
+    }
+
     fn ask(&self, operation: Operation) -> io::Result<()> {
         let (plan, failed) = &mut *self.0.lock().unwrap();
         let Some(current) = plan.as_mut().filter(|plan| plan.fault.concerns(operation)) else {

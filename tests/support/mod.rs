@@ -9,6 +9,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod events;
 pub mod faulty;
 pub mod keys;
 pub mod queue;
@@ -69,6 +70,7 @@ pub struct Provider {
 
 impl Provider {
     pub fn start(options: SandboxOptions) -> Self {
+        events::record();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let sandbox = runtime.block_on(SandboxProvider::start(options)).unwrap();
@@ -157,6 +159,12 @@ pub struct House {
     pub directory: tempfile::TempDir,
     pub smtp: SocketAddr,
     pub admin: SocketAddr,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        events::keep(&self.log());
+    }
 }
 
 impl House {

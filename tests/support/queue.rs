@@ -40,6 +40,7 @@ pub fn settings() -> QueueSettings {
 
 /// The queue in `directory/queue`, and its history beside it.
 pub fn open(footing: Footing, directory: &Path) -> Result<(Queue, Recovery), OpenError> {
+    super::events::record();
     let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
     Queue::open_on(footing, &directory.join("queue"), settings(), history)
 }

@@ -120,5 +120,5 @@ pub(super) async fn page(State(web): State<Web>, Extension(visitor): Extension<V
 
 /// Re-reads the configuration.
 pub(super) async fn reload(State(web): State<Web>, Extension(visitor): Extension<Visitor>) -> Response {
-    go(&web, &visitor, "/", web.service.reload().await)
+    go(&web, &visitor, "/", web.service.reload().await.map_err(|refusal| refusal.text))
 }

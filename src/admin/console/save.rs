@@ -113,8 +113,10 @@ pub(super) async fn save(service: &Service, edit: Edit) -> Result<(), Problems> 
         Some(before) => config::replace(&path, &before),
         None => fs::remove_file(&path).map_err(|error| format!("{} stays: {error}", path.display())),
     });
-    let mut problems = Problems::of_whole(refused);
+    let mut problems = Problems::of_whole(refused.text);
     problems.whole.extend(undone.await.map_err(|error| error.to_string()).and_then(|undone| undone).err());
+    // The files are as they were: nobody needs to be told any more that the last reload was refused.
+    let _ = service.reload().await;
     Err(problems)
 }
 

@@ -44,8 +44,23 @@ pub struct StatusView {
     /// Messages `received`, `delivered`, `deferred`, `failed` and `rejected` of late.
     #[serde(default)]
     pub rates: std::collections::BTreeMap<String, RateView>,
+    /// Since when the configuration in force has been in force (RFC 3339).
+    #[serde(default)]
+    pub configured_at: String,
+    /// The last reload, where it was refused; `null` where it was not.
+    #[serde(default)]
+    pub refused_reload: Option<RefusedReload>,
     /// What an operator should know.
     pub warnings: Vec<String>,
+}
+
+/// A reload that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedReload {
+    /// When (RFC 3339).
+    pub at: String,
+    /// Why, in one line.
+    pub problem: String,
 }
 
 /// How many there were of late.

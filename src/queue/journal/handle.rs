@@ -97,6 +97,13 @@ impl Journal {
         answered.await.map_err(|_| gone())?
     }
 
+    /// Whether the writer answers, whatever its disk says. Takes as long as the disk does; `false` where the writer has
+    /// ended.
+    pub async fn answers(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Sync(answer)).is_ok() && answered.await.is_ok()
+    }
+
     /// Reads a record back: what it says and its content part. Blocks on the disk.
     ///
     /// # Errors

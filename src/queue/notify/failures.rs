@@ -5,6 +5,7 @@ use super::{
     policy::{self, Notice},
 };
 use crate::{
+    account::AccountId,
     history::{Event, What},
     mail::{
         Mailbox, QueueId,
@@ -13,8 +14,16 @@ use crate::{
     queue::{
         Queue, entry::Received, journal::Durability, notify::Desk, read_back::ReadBack, status::Status, told,
     },
+    telemetry::{self, MailEvent},
 };
 use std::{io, sync::PoisonError};
+
+/// Says so in the log.
+fn bounced(received: &Received, account: &AccountId, to: usize, told: &str, notification: QueueId) {
+    let (from, size) = (received.envelope.reverse_path(), received.size);
+    let mail = MailEvent { queue_id: received.id, account, from, to, size };
+    telemetry::bounced(&mail, told, notification);
+}
 
 impl Queue {
     /// Nobody is to be told of failures that nobody wants to hear of.
@@ -63,6 +72,9 @@ impl Queue {
             let report =
                 |letterhead| letter::report(letterhead, &received, &status, &notice, &octets, None).compose();
             let sent = self.send(desk, &account, &notice.to, report).await?;
+            if let Some(sent) = sent {
+                bounced(&received, &account, notice.recipients.len(), &address, sent);
+            }
             let explanation = sent.map(|sent| format!("as {sent}")).unwrap_or_default();
             let event = told::done_to(id, &account, What::Notified, &explanation, now);
             events.push(Event { to: vec![address], ..event });
@@ -83,6 +95,7 @@ impl Queue {
         read: ReadBack,
         recipients: &[usize],
         to: &Mailbox,
+        digest: Option<QueueId>,
     ) -> io::Result<()> {
         let ReadBack { received, mut status, .. } = read;
         for index in recipients {
@@ -91,6 +104,9 @@ impl Queue {
             }
         }
         let account = status.account.as_ref().unwrap_or(&received.account);
+        if let Some(digest) = digest {
+            bounced(&received, account, recipients.len(), &to.to_string(), digest);
+        }
         let event = told::done_to(received.id, account, What::Notified, "in a digest", self.now());
         self.give_back(&received, &status, &[Event { to: vec![to.to_string()], ..event }], Durability::Synced)
             .await

@@ -142,12 +142,12 @@ impl Queue {
         let digest = |letterhead| {
             Digest { letterhead, kind, since: time(since), until: time(now), entries, more }.compose()
         };
-        self.send(desk, &account, &to, digest).await?;
+        let sent = self.send(desk, &account, &to, digest).await?;
         for (id, recipients) in messages {
             let Ok(item) = self.take(id) else { continue };
             let queue = self.clone();
             let marked = match blocking(move || queue.read_back(&item)).await {
-                Ok(read) => self.mark_told(read, &recipients, &to).await,
+                Ok(read) => self.mark_told(read, &recipients, &to, sent).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = marked {
