@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The .deb on a clean Debian: installed, used, upgraded with mail held, removed, installed again, purged; see ../README.md.
+"""The .deb on a clean Debian: installed, used, upgraded with mail held, removed, installed again, purged. First without
+systemd, then with it: the same Debian booted by systemd-nspawn. See ../README.md.
 
 As root. debootstrap and apt fetch Debian into a temporary folder; what follows runs there with processes, mounts and
 network of its own, which end with it.
@@ -39,7 +40,11 @@ class Results:
     """A line a check."""
 
     def __init__(self):
-        self.passed = self.failed = 0
+        self.passed = self.failed = self.skipped = 0
+
+    def skip(self, why):
+        self.skipped += 1
+        print(f"SKIPPED: {why}", flush=True)
 
     def check(self, name, work):
         begun = time.monotonic()
@@ -69,13 +74,14 @@ class Debian:
 
     def __init__(self, root):
         self.root = root
+        self.enter = ["chroot", root]
 
     def path(self, name):
         return os.path.join(self.root, name.lstrip("/"))
 
     def run(self, *words, **options):
         settings = {"PATH": SEARCH, "HOME": "/root", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-        return subprocess.run(["chroot", self.root, *words], env=settings, stdin=options.pop("stdin", subprocess.DEVNULL),
+        return subprocess.run([*self.enter, *words], env=settings, stdin=options.pop("stdin", subprocess.DEVNULL),
                               capture_output=True, text=True, timeout=600, check=False, **options)
 
     def does(self, *words):
@@ -83,13 +89,13 @@ class Debian:
         ensure(done.returncode == 0, f"{' '.join(words)}: exit {done.returncode}: {(done.stdout + done.stderr)[-1500:]}")
         return done.stdout
 
-    def install(self, deb):
+    def install(self, deb, *more):
         """As unattended upgrades do: an administrator's file stays."""
         name = os.path.basename(deb)
         shutil.copy(deb, self.path(name))
         try:
             return self.does("apt-get", "install", "-y", "-q", "--no-install-recommends", "-o",
-                             "Dpkg::Options::=--force-confold", f"/{name}")
+                             "Dpkg::Options::=--force-confold", *more, f"/{name}")
         finally:
             os.remove(self.path(name))
 
@@ -111,11 +117,11 @@ class Debian:
         return os.path.lexists(self.path(name))
 
     def processes(self):
-        """Those that run the package's program, whoever started them."""
+        """Those that run the package's program, whoever started them. There are no others than ours here."""
         found = []
         for exe in glob.glob("/proc/[0-9]*/exe"):
             try:
-                if os.readlink(exe).startswith(self.path("usr/bin/waxseal")):
+                if os.path.basename(os.readlink(exe)).startswith("waxseal"):
                     found.append(int(exe.split("/")[2]))
             except OSError:
                 continue
@@ -170,6 +176,57 @@ class Service:
         ensure(code == 0, f"exit {code}: {self.said()}")
 
 
+class Box:
+    """The Debian booted, with systemd as its first process; the network is the test's own."""
+
+    HIERARCHIES = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
+
+    def __init__(self, debian):
+        self.debian = debian
+        # A control group of its own, for systemd-nspawn makes some beside its own and leaves them.
+        tops = [top for top in self.HIERARCHIES if os.path.isdir(top)] or ["/sys/fs/cgroup"]
+        self.groups = [os.path.join(top, os.path.basename(os.path.dirname(debian.root))) for top in tops]
+        joining = "".join(f"echo $$ >{group}/cgroup.procs; " for group in self.groups)
+        for group in self.groups:
+            os.mkdir(group)
+        self.log = os.path.join(os.path.dirname(debian.root), "boot.log")
+        with open(self.log, "wb") as log:
+            words = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe", "--directory",
+                     debian.root]
+            self.process = Process(["sh", "-euc", joining + 'exec "$@"', "sh", *words], stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=log)
+        try:
+            leader = wait_until("systemd's process", self.leader)
+            debian.enter = ["nsenter", "--all", "--target", str(leader), "--"]
+            wait_until("the boot", self.booted)
+        except Failure:
+            self.end()
+            raise
+
+    def leader(self):
+        with open(f"/proc/{self.process.child.pid}/task/{self.process.child.pid}/children", encoding="ascii") as file:
+            for number in file.read().split():
+                with open(f"/proc/{number}/comm", encoding="ascii") as name:
+                    if name.read().strip() == "systemd":
+                        return int(number)
+        ensure(self.process.child.poll() is None, f"systemd-nspawn ended: {self.said()}")
+        return None
+
+    def booted(self):
+        return self.debian.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
+
+    def said(self):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return file.read()[-1500:]
+
+    def end(self):
+        self.debian.enter = ["chroot", self.debian.root]
+        self.process.stop(patience=60)
+        for group in self.groups:
+            for at, _, _ in os.walk(group, topdown=False):
+                os.rmdir(at)
+
+
 class Way(Forwarder):
     """A forwarder that can be cut: what goes through it breaks off, too."""
 
@@ -199,7 +256,7 @@ class Story:
         self.debian = Debian(os.path.join(arguments.inside, "root"))
         self.service = Service(self.debian)
         self.sent = 0
-        self.id = None
+        self.sandbox = self.way = self.id = self.box = None
         self.version = subprocess.run(["dpkg-deb", "-f", arguments.deb, "Version"], capture_output=True, text=True,
                                       check=True).stdout.strip()
         self.edited = {}
@@ -208,6 +265,10 @@ class Story:
 
     def waxseal(self, *words):
         return self.debian.does("waxseal", *words)
+
+    def recipient(self, name):
+        """Each message has its own."""
+        return f"{name}-{'booted' if self.box else 'unbooted'}@example.org"
 
     def queued(self):
         return json.loads(self.waxseal("queue", "list", "--json"))
@@ -333,10 +394,11 @@ class Story:
 
     def configured(self):
         """An account in conf.d, and a line in the main file."""
-        self.sandbox = Sandbox(self.arguments.sandbox, self.arguments.inside, "sandbox", ["--mechanisms", "PLAIN"],
-                               username=USER, password=PASSWORD)
-        self.way = Way(self.sandbox.port)
-        self.way.open()
+        if self.sandbox is None:
+            self.sandbox = Sandbox(self.arguments.sandbox, self.arguments.inside, "sandbox", ["--mechanisms", "PLAIN"],
+                                   username=USER, password=PASSWORD)
+            self.way = Way(self.sandbox.port)
+            self.way.open()
         group = self.debian.numbers("waxseal")[1]
         shutil.copy(self.sandbox.ca, self.debian.path("etc/waxseal/sandbox-ca.pem"))
         with open(self.debian.path("etc/waxseal/conf.d/support.toml"), "w", encoding="utf-8") as file:
@@ -354,6 +416,9 @@ class Story:
             with open(self.debian.path(name), "rb") as file:
                 self.edited[name] = hashlib.sha256(file.read()).hexdigest(), self.debian.owner(name)
         self.waxseal("check")
+
+    def configured_and_started(self):
+        self.configured()
         self.service.start()
 
     def as_the_unit_says(self):
@@ -369,31 +434,32 @@ class Story:
         ensure(self.debian.owner("/var/lib/waxseal") == "0700 waxseal waxseal", self.debian.owner("/var/lib/waxseal"))
 
     def smtp(self):
-        self.send("smtp@example.org")
-        self.arrives("smtp@example.org")
+        self.send(self.recipient("smtp"))
+        self.arrives(self.recipient("smtp"))
 
     def sendmail(self, recipient):
         """By cron's way: any user, the link, standard input."""
-        done = subprocess.run(
-            ["chroot", "--userspec=nobody:nogroup", self.debian.root, "/usr/sbin/sendmail", "-f", f"cron@{DOMAIN}", recipient],
-            env={"PATH": SEARCH}, input="Subject: cron\n\nhello\n", capture_output=True, text=True, timeout=PATIENCE, check=False)
+        words = [*self.debian.enter, "setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups",
+                 "/usr/sbin/sendmail", "-f", f"cron@{DOMAIN}", recipient]
+        done = subprocess.run(words, env={"PATH": SEARCH}, input="Subject: cron\n\nhello\n", capture_output=True, text=True,
+                              timeout=PATIENCE, check=False)
         ensure(done.returncode == 0, f"exit {done.returncode}: {done.stderr.strip()}")
 
     def by_sendmail(self):
-        self.sendmail("sendmail@example.org")
-        self.arrives("sendmail@example.org")
+        self.sendmail(self.recipient("sendmail"))
+        self.arrives(self.recipient("sendmail"))
 
     def by_spool(self):
         self.service.stop()
-        self.sendmail("spool@example.org")
+        self.sendmail(self.recipient("spool"))
         names = os.listdir(self.debian.path("var/spool/waxseal/drop"))
         ensure(len(names) == 1, f"in the spool: {names}")
         self.service.start()
-        self.arrives("spool@example.org")
+        self.arrives(self.recipient("spool"))
 
     def holds(self):
         self.way.close()
-        self.send("held@example.org")
+        self.send(self.recipient("held"))
         waiting = wait_until("the message in the queue", self.queued)
         self.id = waiting[0]["id"]
         wait_until("a message that no worker has in hand", lambda: self.queued()[0]["state"] in ("queued", "deferred", "held"))
@@ -405,7 +471,7 @@ class Story:
 
     def next_build(self):
         """The same package, later, with a configuration file that has changed as well."""
-        parts = os.path.join(self.arguments.inside, "next")
+        parts = tempfile.mkdtemp(dir=self.arguments.inside)
         subprocess.run(["dpkg-deb", "-R", self.arguments.deb, parts], check=True)
         later = self.version + "+next"
         for name, old, new in (("DEBIAN/control", f"Version: {self.version}", f"Version: {later}"),
@@ -419,11 +485,15 @@ class Story:
         subprocess.run(["dpkg-deb", "-Zgzip", "-z1", "-b", parts, deb], check=True, stdout=subprocess.DEVNULL)
         return deb, later
 
-    def upgraded(self):
+    def upgrade(self):
         deb, later = self.next_build()
         self.debian.install(deb)
         state = self.debian.does("dpkg-query", "-W", "-f", "${Status} ${Version}", "waxseal")
         ensure(state == f"install ok installed {later}", state)
+        return later
+
+    def upgraded(self):
+        later = self.upgrade()
         ensure(self.service.process.child.poll() is None, "the daemon ended, and nobody is there to start it again")
         ensure(self.debian.present("etc/waxseal/waxseal.toml.dpkg-dist"), "the new configuration file is not laid beside")
         self.kept()
@@ -438,12 +508,12 @@ class Story:
     def released(self):
         self.way.open()
         self.waxseal("queue", "release", self.id)
-        self.arrives("held@example.org")
+        self.arrives(self.recipient("held"))
         wait_until("an empty queue", lambda: not self.queued())
 
     def removed(self):
         self.way.close()
-        self.send("removed@example.org")
+        self.send(self.recipient("removed"))
         ensure(len(wait_until("the message in the queue", self.queued)) == 1, self.queued())
         ensure(self.debian.processes(), "the daemon does not run")
         self.debian.does("apt-get", "remove", "-y", "-q", "waxseal")
@@ -461,7 +531,7 @@ class Story:
         self.enabled()
         self.way.open()
         self.service.start()
-        self.arrives("removed@example.org")
+        self.arrives(self.recipient("removed"))
 
     def purged(self):
         said = self.debian.does("apt-get", "purge", "-y", "-q", "waxseal")
@@ -482,6 +552,80 @@ class Story:
             found += [os.path.join(at, name)[len(self.debian.root):] for name in directories + files if "waxseal" in name]
         return found
 
+    # ---- with systemd
+
+    def manager(self, *words):
+        return self.debian.does("systemctl", *words).strip()
+
+    def main_process(self):
+        return int(self.manager("show", "--value", "--property=MainPID", "waxseal.service"))
+
+    def active(self):
+        return self.debian.run("systemctl", "is-active", "waxseal.service").stdout.strip()
+
+    def boots(self):
+        """Installed while nothing runs, as in an image: the next boot starts it."""
+        self.debian.install(self.arguments.deb)
+        self.enabled()
+        ensure(not self.debian.processes(), "something runs, though systemd does not")
+        # systemd mounts its own, and does not start where one is.
+        subprocess.run(["umount", self.debian.path("proc")], check=True)
+        self.box = Box(self.debian)
+        wait_until("the service is active", lambda: self.active() == "active")
+        ensure(self.main_process() in self.own_processes(), f"main process {self.main_process()}")
+        ensure(self.debian.owner("/var/lib/waxseal") == "0700 waxseal waxseal", self.debian.owner("/var/lib/waxseal"))
+
+    def own_processes(self):
+        """The program's, by their numbers in the box."""
+        found = []
+        for number in self.debian.processes():
+            with open(f"/proc/{number}/status", encoding="ascii") as file:
+                found.append(int(next(line for line in file if line.startswith("NSpid:")).split()[-1]))
+        return found
+
+    def reloaded(self):
+        self.configured()
+        before = self.main_process()
+        self.manager("reload", "waxseal.service")
+        ensure(self.main_process() == before, "reloading made it another process")
+        wait_until("the account", lambda: json.loads(self.waxseal("account", "list", "--json")))
+        self.smtp()
+
+    def restarted_by_upgrade(self):
+        self.holds()
+        before = self.main_process()
+        later = self.upgrade()
+        ensure(self.active() == "active", self.active())
+        ensure(self.main_process() not in (0, before), "the upgrade did not restart it")
+        ensure(self.own_processes() == [self.main_process()], f"running: {self.own_processes()}")
+        with open(f"/proc/{self.debian.processes()[0]}/exe", "rb") as running, \
+                open(self.debian.path("usr/bin/waxseal"), "rb") as there:
+            ensure(os.fstat(running.fileno()).st_ino == os.fstat(there.fileno()).st_ino, "the old program still runs")
+        self.kept()
+        ensure([(m["id"], m["state"]) for m in self.queued()] == [(self.id, "held")], self.queued())
+        return later
+
+    def disabled_stays_so(self):
+        """What an administrator has switched off, an upgrade does not switch on."""
+        self.manager("disable", "--now", "waxseal.service")
+        self.debian.install(self.arguments.deb, "--allow-downgrades")
+        ensure(self.active() == "inactive" and not self.debian.processes(), f"{self.active()}, {self.debian.processes()}")
+        ensure(self.manager("list-unit-files", "--no-legend", "waxseal.service").split()[1] == "disabled", "it is enabled")
+        self.manager("enable", "--now", "waxseal.service")
+        ensure([m["id"] for m in self.queued()] == [self.id], self.queued())
+
+    def stopped_by_removal(self):
+        self.debian.does("apt-get", "remove", "-y", "-q", "waxseal")
+        ensure(self.active() == "inactive" and not self.debian.processes(), f"{self.active()}, {self.debian.processes()}")
+        self.kept()
+        ensure(glob.glob(self.debian.path("var/lib/waxseal/queue/journal/*.wxj")), "the queue is gone")
+
+    def started_by_installation(self):
+        self.debian.install(self.arguments.deb)
+        ensure(self.active() == "active", self.active())
+        self.kept()
+        self.released()
+
     def told(self):
         chapters = {
             "installation": [
@@ -493,7 +637,7 @@ class Story:
                 ("systemd-analyze security", self.confined)],
             "use, as the unit runs it": [
                 ("the configuration as installed starts", self.starts_as_installed),
-                ("an account in conf.d", self.configured), ("user, capabilities, privileges", self.as_the_unit_says),
+                ("an account in conf.d", self.configured_and_started), ("user, capabilities, privileges", self.as_the_unit_says),
                 ("a message by SMTP arrives", self.smtp), ("a message by /usr/sbin/sendmail arrives", self.by_sendmail),
                 ("a message spooled while the daemon is down arrives", self.by_spool)],
             "upgrade, removal, purge": [
@@ -501,7 +645,18 @@ class Story:
                 ("the held message goes when it is released", self.released),
                 ("removal ends the daemon, keeps queue and configuration", self.removed),
                 ("installed again, the queue goes on", self.installed_again), ("purge", self.purged)],
+            "with systemd": [
+                ("installed, then booted, it runs", self.boots), ("systemctl reload takes an account", self.reloaded),
+                ("user, capabilities, privileges", self.as_the_unit_says),
+                ("upgrade restarts it, keeps queue and configuration", self.restarted_by_upgrade),
+                ("an upgrade leaves it off where it is", self.disabled_stays_so),
+                ("removal stops it, keeps queue and configuration", self.stopped_by_removal),
+                ("installed again, it starts, and the held message goes", self.started_by_installation),
+                ("purge", self.purged)],
         }
+        if not shutil.which("systemd-nspawn"):
+            del chapters["with systemd"]
+            self.results.skip("systemd-nspawn is not installed, so that nothing is known of it under systemd")
         for chapter, checks in chapters.items():
             print(chapter, flush=True)
             for name, work in checks:
@@ -522,16 +677,20 @@ def loopback_up():
 def inside(arguments):
     """In namespaces of its own: whatever is left open, mounted or running here ends with this process."""
     loopback_up()
-    root = os.path.join(arguments.inside, "root")
-    subprocess.run(["mount", "-t", "proc", "proc", os.path.join(root, "proc")], check=True)
+    proc = os.path.join(arguments.inside, "root/proc")
+    subprocess.run(["mount", "-t", "proc", "proc", proc], check=True)
     results = Results()
+    story = Story(arguments, results)
     try:
-        Story(arguments, results).told()
+        story.told()
     finally:
+        if story.box:
+            story.box.end()
         Process.stop_all()
-        subprocess.run(["umount", os.path.join(root, "proc")], check=True)
-    print(f"{results.passed} passed, {results.failed} failed", flush=True)
-    return 1 if results.failed else 0
+        if os.path.ismount(proc):
+            subprocess.run(["umount", proc], check=True)
+    print(f"{results.passed} passed, {results.failed} failed, {results.skipped} skipped", flush=True)
+    return 1 if results.failed or (arguments.require and results.skipped) else 0
 
 
 def missing(arguments):
@@ -601,7 +760,8 @@ def main():
             print(f"SKIPPED, ALL OF IT: {reason}\n0 passed, {int(arguments.require)} failed, 1 skipped")
             return int(arguments.require)
         words = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
-                 os.path.abspath(__file__), "--inside", directory, "--deb", arguments.deb, "--sandbox", arguments.sandbox]
+                 os.path.abspath(__file__), "--inside", directory, "--deb", arguments.deb, "--sandbox", arguments.sandbox,
+                 *(["--require"] if arguments.require else [])]
         return subprocess.run(words, env=environment(), check=False).returncode
     finally:
         mounted = [line.split()[1] for line in open("/proc/mounts", encoding="utf-8") if f" {directory}/" in line]
