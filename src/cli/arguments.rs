@@ -14,7 +14,7 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 /// SMTP relay proxy: takes plain local mail, and sends it over TLS through the account that its sender's domain maps
 /// to, with OAuth 2.0 or a password.
 #[derive(Debug, Parser)]
-#[command(name = "waxseal", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "waxseal", version = env!("WAXSEAL_VERSION"), propagate_version = true, arg_required_else_help = true)]
 pub struct Arguments {
     /// The configuration file; its conf.d lies beside it
     #[arg(long, global = true, value_name = "PATH")]

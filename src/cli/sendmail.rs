@@ -87,7 +87,7 @@ impl Call {
                 return Exit::Ok;
             }
             Mode::Version => {
-                say(&format!("waxseal {}", env!("CARGO_PKG_VERSION")));
+                say(&format!("waxseal {}", env!("WAXSEAL_VERSION")));
                 return Exit::Ok;
             }
             Mode::Aliases => return Exit::Ok,
