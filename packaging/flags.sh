@@ -12,5 +12,10 @@ fi
 
 # Paths of the machine that builds, as panic messages would have them.
 crates=${CARGO_HOME:-$HOME/.cargo}
-RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$crates=/usr/share/cargo --remap-path-prefix=$PWD=/usr/src/waxseal"
-export RUSTFLAGS
+case "${RUSTFLAGS:-}" in
+    *"--remap-path-prefix=$PWD="*) ;; # taken in already: other flags would be another build
+    *)
+        RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$crates=/usr/share/cargo --remap-path-prefix=$PWD=/usr/src/waxseal"
+        export RUSTFLAGS
+        ;;
+esac
