@@ -735,8 +735,10 @@ def debian_made(arguments, directory):
     return None
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+def launch(script, description, within, prepare, programs=()):
+    """Makes the Debian, then runs `script` again in namespaces of its own, where `within` goes on. What cannot be done
+    is said as SKIPPED."""
+    parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
     parser.add_argument("--deb", help="default: the one in target/debian")
     parser.add_argument("--sandbox", default=os.path.join(ROOT, "target/debug/examples/sandbox"))
     parser.add_argument("--suite", default=suite())
@@ -745,22 +747,24 @@ def main():
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        return inside(arguments)
+        return within(arguments)
     built = sorted(glob.glob(os.path.join(ROOT, "target/debian/waxseal_*.deb")), key=os.path.getmtime)
     if not (arguments.deb or built):
         print("there is no .deb: packaging/build-deb.sh")
         return 1
     arguments.deb = os.path.abspath(arguments.deb or built[-1])
     arguments.sandbox = os.path.abspath(arguments.sandbox)
-    directory = tempfile.mkdtemp(prefix="waxseal-deb-")
+    directory = tempfile.mkdtemp(prefix="waxseal-debian-")
     try:
         os.chmod(directory, 0o755)
-        reason = missing(arguments) or debian_made(arguments, directory)
+        lacking = [program for program in programs if not shutil.which(program)]
+        reason = missing(arguments) or (f"{', '.join(lacking)} is not installed" if lacking else None)
+        reason = reason or prepare(arguments, directory)
         if reason:
             print(f"SKIPPED, ALL OF IT: {reason}\n0 passed, {int(arguments.require)} failed, 1 skipped")
             return int(arguments.require)
         words = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
-                 os.path.abspath(__file__), "--inside", directory, "--deb", arguments.deb, "--sandbox", arguments.sandbox,
+                 os.path.abspath(script), "--inside", directory, "--deb", arguments.deb, "--sandbox", arguments.sandbox,
                  *(["--require"] if arguments.require else [])]
         return subprocess.run(words, env=environment(), check=False).returncode
     finally:
@@ -772,4 +776,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(launch(__file__, __doc__, inside, debian_made))

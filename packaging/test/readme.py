@@ -6,21 +6,18 @@ The provider is the sandbox. What makes Microsoft's addresses its own is a file 
 the README's; its client id, secret and mailbox are the README's example values. A script plays the person who signs in.
 """
 
-import argparse
-import glob
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from deb import ROOT, Box, Debian, Results, debian_made, loopback_up, missing, suite  # noqa: E402
-from base import Failure, Process, ensure, environment, wait_until  # noqa: E402
+from deb import ROOT, Box, Debian, Results, debian_made, launch, loopback_up  # noqa: E402
+from base import Failure, Process, ensure, wait_until  # noqa: E402
 from relay import Sandbox, opener  # noqa: E402
 
 HEADING = "## A first real account"
@@ -146,41 +143,5 @@ def furnished(arguments, directory):
     return None
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--deb", help="default: the one in target/debian")
-    parser.add_argument("--sandbox", default=os.path.join(ROOT, "target/debug/examples/sandbox"))
-    parser.add_argument("--suite", default=suite())
-    parser.add_argument("--mirror", default="http://deb.debian.org/debian")
-    parser.add_argument("--require", action="store_true", help="what is skipped is a failure")
-    parser.add_argument("--inside", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.inside:
-        return inside(arguments)
-    built = sorted(glob.glob(os.path.join(ROOT, "target/debian/waxseal_*.deb")), key=os.path.getmtime)
-    if not (arguments.deb or built):
-        print("there is no .deb: packaging/build-deb.sh")
-        return 1
-    arguments.deb = os.path.abspath(arguments.deb or built[-1])
-    arguments.sandbox = os.path.abspath(arguments.sandbox)
-    directory = tempfile.mkdtemp(prefix="waxseal-readme-")
-    try:
-        os.chmod(directory, 0o755)
-        reason = missing(arguments) or (None if shutil.which("systemd-nspawn") else "systemd-nspawn is not installed")
-        reason = reason or furnished(arguments, directory)
-        if reason:
-            print(f"SKIPPED, ALL OF IT: {reason}")
-            return int(arguments.require)
-        words = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
-                 os.path.abspath(__file__), "--inside", directory, "--deb", arguments.deb, "--sandbox", arguments.sandbox]
-        return subprocess.run(words, env=environment(), check=False).returncode
-    finally:
-        mounted = [line.split()[1] for line in open("/proc/mounts", encoding="utf-8") if f" {directory}/" in line]
-        if mounted:
-            print(f"LEFT BEHIND, something is still mounted there: {mounted}")
-        else:
-            shutil.rmtree(directory)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(launch(__file__, __doc__, inside, furnished, ["systemd-nspawn"]))
