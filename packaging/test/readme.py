@@ -53,7 +53,7 @@ class Reader:
         account = next(command for command in self.commands if "[account." in command)
         secret = next(command for command in self.commands if "<<'SECRET'" in command).splitlines()[1]
         self.id = re.search(r"\[account\.(\w+)\]", account).group(1)
-        self.sandbox = Sandbox(sandbox_program, directory, "sandbox", ["--auto-approve", "--mechanisms", "XOAUTH2"],
+        self.sandbox = Sandbox(sandbox_program, directory, "sandbox", ["--mechanisms", "XOAUTH2"],
                                username=value(account, "username"), client_id=value(account, "client_id"),
                                client_secret=secret)
         shutil.copy(self.sandbox.ca, debian.path("root/sandbox-ca.pem"))
@@ -98,8 +98,6 @@ class Reader:
 
 def inside(arguments):
     loopback_up()
-    proc = os.path.join(arguments.inside, "root/proc")
-    subprocess.run(["mount", "-t", "proc", "proc", proc], check=True)
     results, debian = Results(), Debian(os.path.join(arguments.inside, "root"))
     shutil.copy(arguments.deb, debian.path("root/"))
     box = None
@@ -122,8 +120,6 @@ def inside(arguments):
         if box:
             box.end()
         Process.stop_all()
-        if os.path.ismount(proc):
-            subprocess.run(["umount", proc], check=True)
     print(f"{results.passed} passed, {results.failed} failed, {results.skipped} skipped", flush=True)
     return 1 if results.failed else 0
 
@@ -134,10 +130,15 @@ def furnished(arguments, directory):
     if reason:
         return reason
     debian = Debian(os.path.join(directory, "root"))
+    shutil.copy(arguments.deb, debian.path("waxseal.deb"))
     try:
         debian.does("apt-get", "install", "-y", "-q", "--no-install-recommends", "systemd", "systemd-sysv", "dbus", "sudo")
+        # What apt takes along by itself: inside there is no network.
+        debian.does("apt-get", "install", "-y", "-q", "--download-only", "/waxseal.deb")
     except Failure as problem:
         return str(problem)
+    finally:
+        os.remove(debian.path("waxseal.deb"))
     with open(debian.path("etc/apt/apt.conf.d/yes"), "w", encoding="utf-8") as file:
         file.write('APT::Get::Assume-Yes "true";\n')
     return None
