@@ -68,7 +68,8 @@ fn git(folder: &Path, words: &[&str]) -> Option<String> {
     done.status.success().then(|| said.trim().to_owned())
 }
 
-fn version(number: &str, commit: Option<&str>, date: Option<i64>) -> String {
+/// `0.1.0 (COMMIT, DAY)`, as far as these are known.
+pub fn version(number: &str, commit: Option<&str>, date: Option<i64>) -> String {
     // A whole hash is longer than anybody reads.
     let short = |commit: &str| match commit.get(..LENGTH) {
         Some(front) if commit.chars().all(|c| c.is_ascii_hexdigit()) => front.to_owned(),
@@ -79,7 +80,7 @@ fn version(number: &str, commit: Option<&str>, date: Option<i64>) -> String {
 }
 
 /// The day in UTC of a Unix time: days counted from 1 March of year 0, in eras of 400 years.
-fn day(seconds: i64) -> String {
+pub fn day(seconds: i64) -> String {
     let days = seconds.div_euclid(86_400) + 719_468;
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
