@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 /// Between requests, where the server does not say (§3.2).
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -74,6 +75,17 @@ impl Tokens {
 
     /// Asks until the person has signed in, has declined, or the code has run out; then as [`Tokens::finish`].
     pub async fn finish_device(
+        &self,
+        begun: DeviceSignIn,
+        prover: Arc<dyn Prover>,
+    ) -> Result<Authorized, AuthorizeError> {
+        let account = begun.account.clone();
+        self.ask_until_agreed(begun, prover).await.inspect_err(|error| {
+            warn!(account = %account, %error, "account not authorized");
+        })
+    }
+
+    async fn ask_until_agreed(
         &self,
         begun: DeviceSignIn,
         prover: Arc<dyn Prover>,
