@@ -106,6 +106,7 @@ fn soak(plan: &Plan) {
     let past = weather.stop();
     let rate = (ledger.tally().acknowledged - earlier) as f64 / plan.load.as_secs_f64();
     let drained = empties(&house, plan.drain);
+    all_are_told(&ledger, plan.drain);
     let after = comes_to_rest(&gauge, &before, plan);
     let open = gauge.open();
     post.stop();
@@ -177,6 +178,19 @@ fn empties(house: &House, patience: Duration) -> Duration {
             return begun.elapsed();
         }
         assert!(begun.elapsed() < patience, "the queue does not empty: {counts:?}\n{status:#}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until the senders of failed messages have been told: the last notification enters the queue a moment after it
+/// was empty. What is missing after that the ledger says.
+fn all_are_told(ledger: &Ledger, patience: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
+        let tally = ledger.tally();
+        if tally.notified >= tally.failed {
+            return;
+        }
         thread::sleep(Duration::from_millis(50));
     }
 }
