@@ -287,3 +287,12 @@ fn desk(queue: &Queue) {
         route: Arc::new(|_| Some(AccountId::new("one"))),
     });
 }
+
+#[test]
+fn a_spool_that_cannot_be_used_is_said() {
+    let house = House::new();
+    fs::write(house.path("file"), "in the way").unwrap();
+    house.configure(&format!("spool = \"{}\"\n", house.path("file/spool").display()));
+    let _daemon = house.serve();
+    house.log_line(&["WARN", "the spool cannot be used, and mail left there waits", "spool="]);
+}
