@@ -15,8 +15,9 @@ if ! command -v musl-gcc >/dev/null; then
     exit 1
 fi
 
-variable=$(echo "$target" | tr '[:lower:]-' '[:upper:]_')
-export "CC_$(echo "$target" | tr - _)=musl-gcc" "CARGO_TARGET_${variable}_LINKER=musl-gcc"
+# musl-gcc compiles ring's C; it does not link, for its start-up code and that of Rust's static binaries do not go together:
+# what comes of both ends with a segmentation fault before main.
+export "CC_$(echo "$target" | tr - _)=musl-gcc"
 cargo build --release --locked --target "$target"
 
 # A static binary asks for no interpreter.
