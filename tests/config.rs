@@ -528,6 +528,34 @@ fn the_reference_and_the_examples_are_valid() {
     }
 }
 
+/// What the reference shows for keys of the daemon as a whole holds where nothing is written, but for examples.
+#[test]
+fn what_the_reference_shows_as_a_default_is_one() {
+    const EXAMPLES: [&str; 2] = ["postmaster", "spool"];
+    let reference = fs::read_to_string("config/waxseal.toml").unwrap();
+    let (mut shown, mut inside) = (String::new(), false);
+    for line in reference.lines().filter_map(|line| line.strip_prefix('#')) {
+        if line.starts_with('[') {
+            inside = ["[queue]", "[limits]", "[admin]", "[history]", "[log]"].contains(&line.trim());
+        }
+        let is_example = EXAMPLES.iter().any(|key| line.starts_with(key));
+        if inside && !is_example && line.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') {
+            shown.push_str(line);
+            shown.push('\n');
+        }
+    }
+    let keys = shown.lines().filter(|line| line.contains('=')).count();
+    assert!(keys >= 15, "{keys}: {shown}");
+    let settings = |text: &str| {
+        let config = Files::new(&[("waxseal.toml", text)]).explained(&[]).unwrap().config;
+        format!(
+            "{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            config.queue, config.limits, config.admin, config.history, config.log
+        )
+    };
+    assert_eq!(settings(&shown), settings(""));
+}
+
 /// Base64 of anything: load reads the frame, rustls the certificate.
 const CA: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 
