@@ -51,7 +51,8 @@ fn load(block: &str) -> Result<(), String> {
         let stands = match name.rsplit('.').next() {
             Some("pem" | "key" | "crt") => place("pair.pem"),
             Some("json") => place("service.json"),
-            _ if name.contains("/secrets/") || name.ends_with("secret.txt") => place("secret"),
+            Some("secret") => place("secret"),
+            _ if name.starts_with("/run/secrets/") => place("secret"),
             _ if name == "/usr/local/bin/page-me" => "/bin/sh".to_owned(),
             _ => continue,
         };
@@ -90,6 +91,10 @@ fn every_toml_block_is_a_configuration() {
             seen += 1;
             if let Err(error) = load(&block) {
                 wrong.push(format!("{path}:{line}: {error}"));
+            }
+            // The package keeps that directory for root: systemd reads it for `credential`, the daemon cannot.
+            if block.contains("\"/etc/waxseal/secrets/") {
+                wrong.push(format!("{path}:{line}: a file in /etc/waxseal/secrets, which the daemon cannot read"));
             }
         }
     }
