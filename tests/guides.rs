@@ -94,7 +94,9 @@ fn every_toml_block_is_a_configuration() {
             }
             // The package keeps that directory for root: systemd reads it for `credential`, the daemon cannot.
             if block.contains("\"/etc/waxseal/secrets/") {
-                wrong.push(format!("{path}:{line}: a file in /etc/waxseal/secrets, which the daemon cannot read"));
+                wrong.push(format!(
+                    "{path}:{line}: a file in /etc/waxseal/secrets, which the daemon cannot read"
+                ));
             }
         }
     }
@@ -154,12 +156,14 @@ fn call(command: &str) -> Option<Vec<String>> {
 fn calls_are_found_wherever_they_stand() {
     let found = |line: &str| commands(line).into_iter().map(|words| words.join(" ")).collect::<Vec<_>>();
     assert_eq!(found("sudo waxseal check   # what it means"), ["waxseal check"]);
-    assert_eq!(found("sudo /tmp/w/usr/bin/waxseal status | head; waxseal check > x"), [
-        "/tmp/w/usr/bin/waxseal status",
-        "waxseal check"
-    ]);
+    assert_eq!(
+        found("sudo /tmp/w/usr/bin/waxseal status | head; waxseal check > x"),
+        ["/tmp/w/usr/bin/waxseal status", "waxseal check"]
+    );
     assert_eq!(found("podman exec -it relay waxseal queue list"), ["waxseal queue list"]);
-    for other in ["sudo systemctl reload waxseal", "sudo apt install ./waxseal_*.deb && true", "docker logs waxseal"] {
+    for other in
+        ["sudo systemctl reload waxseal", "sudo apt install ./waxseal_*.deb && true", "docker logs waxseal"]
+    {
         assert!(found(other).is_empty(), "{other}");
     }
 }
