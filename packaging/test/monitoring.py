@@ -21,12 +21,23 @@ from base import Failure, Process, ensure, wait_until  # noqa: E402
 from relay import Relay, Sandbox, opener  # noqa: E402
 
 RULES = os.path.join(ROOT, "packaging/prometheus/waxseal.rules.yml")
+RULES_TEST = os.path.join(ROOT, "packaging/prometheus/waxseal.rules.test.yml")
 DASHBOARD = os.path.join(ROOT, "packaging/grafana/waxseal.json")
-OF_PROMETHEUS = {"up"}
+# Prometheus' own, and blackbox_exporter's.
+OF_OTHERS = {"up", "probe_success"}
+LANGUAGE = {"sum", "by", "on", "unless", "and", "rate", "increase", "deriv", "max", "histogram_quantile"}
 
 
 def names(text):
     return set(re.findall(r"\b(?:waxseal|process)_[a-z_]+", text))
+
+
+def metrics_of(expression):
+    """All names of an expression that are neither labels, nor words of the language, nor Grafana's: a name that is
+    mistyped is not passed over."""
+    bare = re.sub(r'"[^"]*"', "", expression)
+    bare = re.sub(r"\b(by|on) \([^)]*\)|\{[^}]*\}|\[[^]]*\]", " ", bare)
+    return set(re.findall(r"\b[a-z_]+\b", bare)) - LANGUAGE - OF_OTHERS
 
 
 def base(name):
@@ -44,6 +55,46 @@ def expressions():
         for line in file:
             if line.strip().startswith("expr:"):
                 yield "rule", line.split("expr:", 1)[1].strip()
+
+
+def board_is_whole():
+    """What Grafana would take amiss, or show in the wrong place."""
+    with open(DASHBOARD, encoding="utf-8") as file:
+        board = json.load(file)
+    variables = {variable["name"] for variable in board["templating"]["list"]}
+    ensure(variables == {"datasource", "account"}, f"variables {variables}")
+    ids = [panel["id"] for panel in board["panels"]]
+    ensure(len(ids) == len(set(ids)), "two panels with one id")
+    taken = {}
+    for panel in board["panels"]:
+        title, place = panel["title"], panel["gridPos"]
+        ensure(place["x"] + place["w"] <= 24, f"{title} is beyond the right edge")
+        for source in [panel, *panel["targets"]]:
+            ensure(source["datasource"]["uid"] == "${datasource}", f"{title}: a data source of its own")
+        ensure(len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]), f"{title}: refId twice")
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                other = taken.setdefault((x, y), title)
+                ensure(other == title, f"{title} lies over {other}")
+    return len(ids)
+
+
+def every_alert_is_tried():
+    """Each rule is in its test, with a case in which it fires."""
+    with open(RULES, encoding="utf-8") as file:
+        alerts = re.findall(r"- alert: (\S+)", file.read())
+    with open(RULES_TEST, encoding="utf-8") as file:
+        fires = set(re.findall(r"alertname: (\w+)\n\s+exp_alerts:\n", file.read()))
+    ensure(set(alerts) == fires, f"alerts without a case in which they fire: {sorted(set(alerts) ^ fires)}")
+    return len(alerts)
+
+
+def scrape_configs():
+    """What docs/metrics.md has one write into prometheus.yml."""
+    with open(os.path.join(ROOT, "docs/metrics.md"), encoding="utf-8") as file:
+        blocks = re.findall(r"^```yaml\n(.*?)^```", file.read(), re.M | re.S)
+    ensure(len(blocks) == 1, f"{len(blocks)} blocks of YAML in docs/metrics.md")
+    return blocks[0]
 
 
 def metrics(binary, sandbox_binary, directory):
@@ -96,17 +147,22 @@ def main():
         exposed = {base(name) for name in re.findall(r"^# TYPE (\S+)", text, re.M)}
         count = 0
         for where, expression in expressions():
-            for name in names(expression):
+            for name in metrics_of(expression):
                 count += 1
                 ensure(base(name) in documented, f"{where}: {name} is not documented")
                 known_later = base(name).startswith(("waxseal_token", "waxseal_grant"))  # an account with a grant has these
                 ensure(base(name) in exposed or known_later, f"{where}: {name} is not exposed")
         print(f"   {count} uses of metrics in rules and dashboard: documented and exposed")
+        print(f"   {board_is_whole()} panels stand beside each other, {every_alert_is_tried()} alerts have a case each")
         if shutil.which("promtool"):
+            written = os.path.join(directory, "prometheus.yml")
+            with open(written, "w", encoding="utf-8") as file:
+                file.write(scrape_configs())
+            promtool("check", "config", "--syntax-only", written)
             promtool("check", "metrics", given=text)
             promtool("check", "rules", RULES)
-            promtool("test", "rules", os.path.join(ROOT, "packaging/prometheus/waxseal.rules.test.yml"))
-            print("   promtool: metrics, rules and their test are clean")
+            promtool("test", "rules", RULES_TEST)
+            print("   promtool: metrics, rules, their test and the documented prometheus.yml are clean")
         else:
             skipped = True
             print("SKIPPED, NOT TO BE HAD: promtool (Debian: prometheus)")
