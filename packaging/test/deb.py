@@ -325,7 +325,7 @@ class Story:
             "/etc/waxseal": "0750 root waxseal",
             "/etc/waxseal/waxseal.toml": "0640 root waxseal",
             "/etc/waxseal/conf.d": "0770 root waxseal",
-            "/etc/waxseal/secrets": "0700 root root",
+            "/etc/waxseal/secrets": "2750 root waxseal",
             "/var/spool/waxseal": "0755 waxseal waxseal",
             "/var/spool/waxseal/drop": "3733 waxseal waxseal",
             "/var/spool/waxseal/taken": "0700 waxseal waxseal",
