@@ -92,7 +92,6 @@ fn every_toml_block_is_a_configuration() {
             if let Err(error) = load(&block) {
                 wrong.push(format!("{path}:{line}: {error}"));
             }
-            // The package keeps that directory for root: systemd reads it for `credential`, the daemon cannot.
         }
     }
     assert!(seen >= 10, "{seen}");
