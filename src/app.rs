@@ -139,7 +139,7 @@ impl App {
         tasks.spawn(oauth::refresher::run(tokens.clone(), rest.clone()));
         tasks.spawn(alerts::watch(service.clone(), reloaded, rest.clone()));
         tasks.spawn(keep_house(queue.clone(), rest.clone()));
-        tasks.spawn(day::keep(queue.clone(), state_dir.clone(), rest.clone()));
+        tasks.spawn(day::keep(queue.clone(), &state_dir, rest.clone()));
 
         let snapshot = live.get();
         let admission = Admission::new(&snapshot.config.limits);

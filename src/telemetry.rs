@@ -31,8 +31,8 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging to standard error, with the last lines kept for [`recent()`]. `filter` is a level or tracing directives; what cannot be read of it falls back
-/// to `info`. Only the first call in a process takes effect.
+/// Starts logging to standard error, with the last lines kept for [`recent()`]. `filter` is a level or tracing
+/// directives; what cannot be read of it falls back to `info`. Only the first call in a process takes effect.
 pub fn start(format: Format, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);

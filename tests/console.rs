@@ -323,7 +323,7 @@ fn messages_are_searched_held_released_and_removed() {
     until("a message that is not under way", || {
         browser
             .post_and_go("/queue", &[("id", &id), ("change", "hold")])
-            .contains("hold: 1 messages")
+            .contains("Messages held: 1.")
             .then_some(())
     });
     house.message_becomes("held");
@@ -334,7 +334,7 @@ fn messages_are_searched_held_released_and_removed() {
     assert_eq!(house.json(&["queue", "list"]).as_array().unwrap().len(), 1);
     until("a message that is not under way", || {
         let fields = [("id", id.as_str()), ("change", "remove"), ("sure", "yes")];
-        browser.post_and_go("/queue", &fields).contains("remove: 1 messages").then_some(())
+        browser.post_and_go("/queue", &fields).contains("Messages removed: 1.").then_some(())
     });
     assert!(house.json(&["queue", "list"]).as_array().unwrap().is_empty());
     assert!(browser.get(&format!("/trace?q={id}")).body.contains("removed"));

@@ -15,7 +15,7 @@ mod user;
 
 pub use model::{
     Account, AccountId, AccountType, ApplicationId, Delivery, DomainPattern, Login, Pacing,
-    PasswordMechanism, Rate, SecurityMode, SenderPolicy, Server, TokenMechanism,
+    PasswordMechanism, Rate, SecurityMode, SenderPolicy, Server, TokenMechanism, is_id,
 };
 pub use oauth::{
     Client, ClientCertificate, ClientProof, Grant, OAuthLogin, ServiceAccount, SignIn, SignInWay,

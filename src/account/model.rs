@@ -56,7 +56,20 @@ pub enum AccountType {
     Microsoft,
 }
 
+/// Whether a text can be the `ID` of a table: ASCII letters, digits, `-` and `_`.
+pub fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
 impl AccountType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Basic, Self::OAuth2, Self::Google, Self::Microsoft];
+
+    /// The type that a word of the configuration stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

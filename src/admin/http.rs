@@ -61,11 +61,10 @@ pub fn serve_http(
 async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let public = web.service.live.get().config.admin.as_ref().map(|admin| admin.public_url.clone());
-    let name = |host: &str| host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
     let known = host == web.address.to_string()
-        || name(host) == "localhost"
-        || (name(host) == web.address.ip().to_string() && !host.contains('['))
-        || public.as_ref().and_then(|url| url.host_str()).is_some_and(|public| name(host) == public);
+        || name_of(host) == "localhost"
+        || (name_of(host) == web.address.ip().to_string() && !host.contains('['))
+        || public.as_ref().and_then(|url| url.host_str()).is_some_and(|public| name_of(host) == public);
     if !known {
         return (StatusCode::MISDIRECTED_REQUEST, "unknown Host\n").into_response();
     }
@@ -85,6 +84,11 @@ async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response
         headers.insert(field, axum::http::HeaderValue::from_static(value));
     }
     response
+}
+
+/// The name in a Host field, without its port.
+pub(super) fn name_of(host: &str) -> String {
+    host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase()
 }
 
 async fn ready(State(web): State<Web>) -> Response {

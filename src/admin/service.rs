@@ -18,7 +18,6 @@ use crate::{
     spool::Spool,
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -128,23 +127,14 @@ impl Service {
         self.reloads.warning()
     }
 
-    /// Asks on behalf of a page: what is `done`, as its view, with what came before it.
+    /// Asks on behalf of a page, what has no progress: what is `done`, as its view.
     ///
     /// # Errors
     /// The sentence for the operator.
-    pub(super) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<(T, Vec<Value>), String> {
-        let (progress, mut told) = mpsc::channel(64);
-        let answer = self.answer(request, &progress).await;
-        drop(progress);
-        let mut before = Vec::new();
-        while let Some(Answer::Progress(value)) = told.recv().await {
-            before.push(value);
-        }
-        match answer {
-            Answer::Done(value) => {
-                let value = serde_json::from_value(value).map_err(|error| error.to_string())?;
-                Ok((value, before))
-            }
+    pub(super) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, String> {
+        let (progress, _unheard) = mpsc::channel(1);
+        match self.answer(request, &progress).await {
+            Answer::Done(value) => serde_json::from_value(value).map_err(|error| error.to_string()),
             Answer::Failed { message, .. } => Err(message),
             Answer::Progress(_) => Err("the answer has no end".to_owned()),
         }

@@ -4,6 +4,7 @@ use crate::{
     account::{Account, AccountId, forecast::Ending, token::TokenState},
     admin::{Service, protocol::AccountView},
     alert::{AccountFact, AccountState, Alerts, DiskFact, Facts, LaneFact, Limits},
+    meter::unix_millis,
     queue::{LaneBacklog, LaneView},
 };
 use std::{
@@ -25,7 +26,7 @@ pub(super) async fn watch(service: Arc<Service>, reloaded: Arc<Notify>, stop: Ca
     let mut alerts = Alerts::open(&state_dir, Limits::default()).await;
     loop {
         let facts = facts(&service);
-        alerts.look(&facts, &service.live.get(), &service.queue, millis(SystemTime::now())).await;
+        alerts.look(&facts, &service.live.get(), &service.queue, unix_millis()).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(EVERY) => {}

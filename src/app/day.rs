@@ -6,6 +6,7 @@ use crate::{
 };
 use std::{
     fs::{self, File},
+    future::Future,
     io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -20,11 +21,20 @@ const LOOK: Duration = Duration::from_secs(10);
 /// How often it is written.
 const WRITE: Duration = Duration::from_secs(5 * 60);
 
-/// Goes on where an earlier run ended, then watches the queue and keeps the day, until `stop`.
-pub(super) async fn keep(queue: Queue, state_dir: PathBuf, stop: CancellationToken) {
+/// Goes on where an earlier run ended, before anything is counted; then watches the queue and keeps the day, until
+/// `stop`.
+pub(super) fn keep(
+    queue: Queue,
+    state_dir: &Path,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
     let path = state_dir.join(NAME);
+    take_up(queue.meter(), &path);
+    watch(queue, path, stop)
+}
+
+async fn watch(queue: Queue, path: PathBuf, stop: CancellationToken) {
     let meter = queue.meter().clone();
-    take_up(&meter, &path);
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut written = Instant::now();
@@ -33,9 +43,7 @@ pub(super) async fn keep(queue: Queue, state_dir: PathBuf, stop: CancellationTok
             () = stop.cancelled() => true,
             _ = look.tick() => false,
         };
-        let counts = queue.counts();
-        let waiting =
-            ["queued", "active", "deferred", "held"].iter().filter_map(|state| counts.get(state)).sum();
+        let waiting = queue.lanes().iter().map(|lane| lane.tally.outstanding()).sum();
         meter.depth(waiting, unix_millis());
         if ends || written.elapsed() >= WRITE {
             written = Instant::now();

@@ -8,7 +8,7 @@ use crate::{
     inbound::{Admission, Budget, Client, Gate, Peer, Sink},
     learn::{self, Around, Certificate, Learned, Place, Reach, Who},
     mail::{EnhancedCode, Mailbox, QueueId, Reply, ReversePath},
-    meter::Meter,
+    meter::{Meter, unix_millis},
     queue::{CommitError, Commitment, Receipt},
     smtp::{Authentication, Seen},
 };
@@ -18,7 +18,6 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -287,8 +286,7 @@ struct Nowhere;
 
 impl Sink for Nowhere {
     fn id(&self) -> QueueId {
-        let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        QueueId::new(u64::try_from(millis).unwrap_or_default(), 0)
+        QueueId::new(unix_millis(), 0)
     }
 
     async fn write(&mut self, _: &[u8]) -> Result<(), CommitError> {

@@ -7,17 +7,14 @@ use super::{
     terminal,
 };
 use crate::{
-    account::AccountType,
-    draft::{Draft, Secret, Shown, write},
-    import::id_of,
+    account::{AccountType, is_id},
+    draft::{Draft, Secret, Shown, id_of, write},
 };
 use std::{io, path::Path, process::ExitCode};
 use zeroize::Zeroizing;
 
 /// `EX_USAGE` as clap has it.
 const USAGE: u8 = 2;
-const KINDS: [AccountType; 4] =
-    [AccountType::Basic, AccountType::OAuth2, AccountType::Google, AccountType::Microsoft];
 
 pub(super) fn add(config: Option<&Path>, arguments: AccountAdd) -> ExitCode {
     let dry_run = arguments.dry_run;
@@ -34,7 +31,7 @@ pub(super) fn add(config: Option<&Path>, arguments: AccountAdd) -> ExitCode {
         return ExitCode::from(USAGE);
     }
     let id = &draft.id;
-    if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+    if !is_id(id) {
         complain(&format!("{id:?} is no account id: it is made of ASCII letters, digits, `-` and `_`"));
         return ExitCode::from(USAGE);
     }
@@ -72,7 +69,7 @@ impl Form {
     fn fill_in(&mut self, arguments: AccountAdd) -> io::Result<Draft> {
         let kind =
             self.need(arguments.kind.clone(), "--type", "Type: basic, oauth2, google or microsoft", None)?;
-        let Some(kind) = KINDS.into_iter().find(|known| kind.as_deref() == Some(known.as_str())) else {
+        let Some(kind) = kind.as_deref().and_then(AccountType::parse) else {
             if let Some(kind) = kind {
                 return Err(io::Error::other(format!("there is no type {kind:?}")));
             }
@@ -96,7 +93,8 @@ impl Form {
             _ => self.client(&mut draft, &arguments)?,
         }
         let named = draft.texts("domains").first().or(draft.texts("senders").first()).cloned();
-        let presumed = id_of(&named.or(draft.text("username").map(str::to_owned)).unwrap_or_default());
+        let presumed =
+            id_of(&named.or(draft.text("username").map(str::to_owned)).unwrap_or_default(), "account");
         draft.id = match arguments.id {
             Some(id) => id,
             None if self.attended => terminal::ask("Id of the account", Some(&presumed))?,

@@ -2,7 +2,8 @@
 
 use super::{
     arguments::Demo,
-    output::{complain, say},
+    output::say,
+    runtime::{block_on, ended},
 };
 use crate::{
     account::AccountId,
@@ -43,20 +44,7 @@ fn is_in(arrived: &[u8], sent: &[u8]) -> bool {
 
 pub(super) fn demo(arguments: &Demo) -> ExitCode {
     telemetry::start(telemetry::Format::Text, "warn");
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("the runtime does not start: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(run(arguments)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("demo: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(block_on(async { run(arguments).await.context("demo") }))
 }
 
 /// The demo's files, gone when it ends.

@@ -2,7 +2,8 @@
 
 use super::{
     arguments::Learn,
-    output::{complain, complain_of_config, say, say_json},
+    output::{complain_of_config, say, say_json},
+    runtime::block_on,
     serve::raise_descriptors,
 };
 use crate::{
@@ -40,20 +41,10 @@ pub(super) fn learn(path: Option<&Path>, arguments: &Learn) -> ExitCode {
         Err(errors) => return complain_of_config(&errors),
     };
     raise_descriptors();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("the runtime does not start: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
     let begun = Instant::now();
-    match runtime.block_on(listen(config, arguments)) {
+    match block_on(listen(config, arguments)) {
         Ok(lesson) => tell(&lesson, begun.elapsed(), arguments.json),
-        Err(error) => {
-            complain(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(code) => code,
     }
 }
 

@@ -16,6 +16,7 @@ mod moving;
 mod output;
 mod queue;
 pub mod route;
+mod runtime;
 mod sendmail;
 mod serve;
 mod status;

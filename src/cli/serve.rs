@@ -1,7 +1,8 @@
 //! `waxseal serve`: the daemon and its signals.
 
 use super::{
-    output::{complain, complain_of_config},
+    output::complain_of_config,
+    runtime::{block_on, ended},
     systemd,
 };
 use crate::{
@@ -26,20 +27,7 @@ pub(super) fn serve(path: Option<&Path>) -> ExitCode {
     // The queue holds other people's mail: whatever umask the daemon was started with, only its user reads it.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     raise_descriptors();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("the runtime does not start: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(run(config, path.map(Path::to_owned))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended(block_on(run(config, path.map(Path::to_owned))))
 }
 
 /// As many file descriptors as the system allows: by default it gives 1024, and asks to be asked.

@@ -53,14 +53,12 @@ fn account(
     secrets: &mut Secrets<'_>,
     reader: &mut Reader,
 ) -> Option<Account> {
-    const TYPES: [&str; 4] = ["basic", "oauth2", "google", "microsoft"];
     let Some(type_entry) = table.get("type") else {
         let help = "one of \"basic\", \"oauth2\", \"google\", \"microsoft\"";
         reader.error(entry, format!("the account `{id}` has no `type`"), Some(help.into()));
         return None;
     };
-    let kinds = [AccountType::Basic, AccountType::OAuth2, AccountType::Google, AccountType::Microsoft];
-    let kind = kinds[reader.word(type_entry, &TYPES)?];
+    let kind = AccountType::ALL[reader.word(type_entry, &AccountType::ALL.map(AccountType::as_str))?];
     login::refuse_foreign_keys(kind, table, reader);
 
     let preset = Preset::of(kind, cloud(table, reader), login::tenant(table, reader));

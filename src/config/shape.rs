@@ -6,6 +6,7 @@ use super::{
     reader::Reader,
     tree::{Entry, Place, Value},
 };
+use crate::account::is_id;
 use std::collections::BTreeMap;
 
 /// Reports everything in `root` that the schema does not have, and marks what must not be shown.
@@ -130,7 +131,7 @@ fn value(entry: &Entry, kind: Kind, reader: &mut Reader) {
 }
 
 fn map_item(id: &str, entry: &Entry, keys: &[Key], map: &str, reader: &mut Reader) {
-    let valid = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let valid = is_id(id);
     if !valid {
         let mut help = "an id is made of ASCII letters, digits, `-` and `_`".to_owned();
         if map == "user" {

@@ -3,9 +3,11 @@
 //! daemon alone.
 
 mod edit;
+mod names;
 mod toml;
 
 pub use edit::{Change, EditError, edit};
+pub use names::{id_of, tell_apart};
 pub use toml::{Shown, quoted, write};
 
 use crate::account::AccountType;

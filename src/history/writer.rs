@@ -5,11 +5,12 @@ use super::{
     days::Days,
     ledger::{DAY, Ledger, Lines},
 };
+use crate::meter::unix_millis;
 use std::{
     io, mem,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 /// Lines are gathered for so long, so that tellers seldom have to wake the writer.
@@ -131,7 +132,7 @@ impl Shared {
             |state: &mut State| !state.ledger.is_empty() && !state.ledger.is_filling() && !state.is_urgent();
         state =
             self.work.wait_timeout_while(state, GATHER, gathering).unwrap_or_else(PoisonError::into_inner).0;
-        let (lines, mark) = state.ledger.take(now());
+        let (lines, mark) = state.ledger.take(unix_millis());
         let turn =
             Turn { lines, mark, then: mem::take(&mut state.then), keep: state.keep, closing: state.closing };
         drop(state);
@@ -248,7 +249,7 @@ impl Writer {
     }
 
     fn prune(&mut self, keep: Duration) {
-        let before = now().saturating_sub(keep.as_millis() as u64);
+        let before = unix_millis().saturating_sub(keep.as_millis() as u64);
         if self.pruned == Some(before / DAY) {
             return;
         }
@@ -257,9 +258,4 @@ impl Writer {
             tracing::warn!(target: "waxseal::history", %error, "outlived history not removed");
         }
     }
-}
-
-/// Milliseconds since the Unix epoch.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

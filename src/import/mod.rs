@@ -190,11 +190,6 @@ impl Tool {
     }
 }
 
-/// An account's id out of any name, such as an address.
-pub fn id_of(name: &str) -> String {
-    names::id(name)
-}
-
 /// The text of a file that was named.
 fn text(path: &Path, files: &dyn Files) -> Result<Zeroizing<String>, ImportError> {
     files.read(path).map_err(|why| ImportError::new(Place::new(path, 0), format!("cannot be read: {why}")))

@@ -3,7 +3,7 @@
 use super::{Files, Found};
 use crate::{
     account::DomainPattern,
-    draft::{Draft, Secret, Value},
+    draft::{self, Draft, Secret, Value},
     mail::Mailbox,
 };
 use std::{
@@ -11,30 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// An id out of any name: letters, digits, `-` and `_`.
-pub(super) fn id(name: &str) -> String {
-    let mut id = String::new();
-    for c in name.trim().chars().take(64) {
-        match c {
-            c if c.is_ascii_alphanumeric() || c == '_' => id.push(c.to_ascii_lowercase()),
-            _ if id.is_empty() || id.ends_with('-') => {}
-            _ => id.push('-'),
-        }
-    }
-    let id = id.trim_end_matches('-');
-    if id.is_empty() { "account".to_owned() } else { id.to_owned() }
-}
-
 /// Gives accounts of one id a number behind it.
 pub(super) fn tell_apart(accounts: &mut [Found]) {
     let mut taken = BTreeSet::new();
     for found in accounts {
-        let base = found.draft.id.clone();
-        let mut number = 2;
-        while !taken.insert(found.draft.id.clone()) {
-            found.draft.id = format!("{base}-{number}");
-            number += 1;
-        }
+        found.draft.id = draft::tell_apart(std::mem::take(&mut found.draft.id), &mut taken);
     }
 }
 
@@ -177,19 +158,6 @@ pub(super) fn port(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_what_the_configuration_takes() {
-        for (name, wanted) in [
-            ("your.email@gmail.com", "your-email-gmail-com"),
-            ("[mail.isp.example]", "mail-isp-example"),
-            ("Büro", "b-ro"),
-            ("..", "account"),
-            ("a_b", "a_b"),
-        ] {
-            assert_eq!(id(name), wanted, "{name}");
-        }
-    }
 
     #[test]
     fn senders_and_domains() {

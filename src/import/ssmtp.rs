@@ -10,7 +10,7 @@ use crate::{
         AccountType,
         presets::{Cloud, Preset},
     },
-    draft::Draft,
+    draft::{Draft, id_of},
 };
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
@@ -181,7 +181,7 @@ fn server(value: &str) -> (&str, Option<&str>) {
 }
 
 fn account(settings: &Settings, host: &str, port: u16, place: Place, files: &dyn Files) -> Found {
-    let draft = Draft::new(names::id(host), AccountType::Basic);
+    let draft = Draft::new(id_of(host, "account"), AccountType::Basic);
     let mut found = Found::new(draft, place.clone());
     let mut security = match (settings.tls, settings.starttls) {
         (true, false) => Security::Tls,

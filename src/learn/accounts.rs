@@ -2,9 +2,13 @@
 
 use super::{
     Learned, Sender,
-    text::{id, shown, some, tell_apart},
+    text::{shown, some},
 };
-use crate::{account::AccountType, draft::Draft, mail::Mailbox};
+use crate::{
+    account::AccountType,
+    draft::{Draft, id_of, tell_apart},
+    mail::Mailbox,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Addresses of a domain that are named.
@@ -43,7 +47,7 @@ pub(super) fn is_public(domain: &str) -> bool {
 
 /// The account of a domain, and its first line.
 pub(super) fn draft(name: &str, domain: &Domain, taken: &mut BTreeSet<String>) -> (Draft, String) {
-    let id = tell_apart(id(name, "account"), taken);
+    let id = tell_apart(id_of(name, "account"), taken);
     let kind = of_everybody(name);
     let mut draft = Draft::new(id, kind.unwrap_or(AccountType::Basic));
     draft.set("domains", vec![name.to_owned()]);

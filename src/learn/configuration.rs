@@ -4,9 +4,9 @@ use super::{
     Learned, Place, Who,
     accounts::{self, Domain},
     listener::{Client, listener, users},
-    text::{comment, id, shown, some, tell_apart},
+    text::{comment, shown, some},
 };
-use crate::draft::{Shown, quoted, write};
+use crate::draft::{Shown, id_of, quoted, tell_apart, write};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -78,7 +78,7 @@ fn applications(out: &mut String, learned: &Learned, mut taken: BTreeSet<String>
     for (who, (domains, greeting)) in &all {
         let Who::Network(address) = who else { continue };
         let name = greeting.and_then(name_in).or(domains.first().copied()).unwrap_or_default();
-        let id = tell_apart(id(name, "application"), &mut taken);
+        let id = tell_apart(id_of(name, "application"), &mut taken);
         let patterns: Vec<String> = domains
             .iter()
             .filter(|domain| !domain.starts_with('['))

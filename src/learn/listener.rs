@@ -4,9 +4,9 @@ use super::{
     Habits, Who,
     habits::named,
     network::{hints, networks},
-    text::{comment, id, some, tell_apart},
+    text::{comment, some},
 };
-use crate::draft::quoted;
+use crate::draft::{id_of, quoted, tell_apart};
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -179,7 +179,7 @@ pub(super) fn users<'a>(out: &mut String, clients: impl Iterator<Item = Client<'
     comment(out, 0, "Those who log in, for \"optional\" and \"required\":");
     let mut taken = BTreeSet::new();
     for name in &names {
-        let id = tell_apart(id(name, "user"), &mut taken);
+        let id = tell_apart(id_of(name, "user"), &mut taken);
         let _ = writeln!(out, "# [user.{id}]");
         if *name != id {
             let _ = writeln!(out, "# username = {}", quoted(name).as_str());

@@ -57,35 +57,9 @@ pub(super) fn some(items: impl IntoIterator<Item = String>, most: usize, left_ou
     items.join(", ")
 }
 
-/// An id of the configuration out of any name: letters, digits, `-` and `_`.
-pub(super) fn id(name: &str, otherwise: &str) -> String {
-    let mut id = String::new();
-    for c in name.chars().take(64) {
-        match c {
-            c if c.is_ascii_alphanumeric() || c == '_' => id.push(c.to_ascii_lowercase()),
-            _ if id.is_empty() || id.ends_with('-') => {}
-            _ => id.push('-'),
-        }
-    }
-    let id = id.trim_end_matches('-');
-    if id.is_empty() { otherwise.to_owned() } else { id.to_owned() }
-}
-
-/// The id, or with a number behind it where it is taken; it is taken then.
-pub(super) fn tell_apart(id: String, taken: &mut std::collections::BTreeSet<String>) -> String {
-    let mut free = id.clone();
-    let mut number = 2;
-    while !taken.insert(free.clone()) {
-        free = format!("{id}-{number}");
-        number += 1;
-    }
-    free
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn comments_stay_comments() {
@@ -96,19 +70,6 @@ mod tests {
         for line in out.lines() {
             assert!(line.starts_with('#') && line.len() <= COLUMNS + 1, "{line}");
         }
-    }
-
-    #[test]
-    fn ids_are_what_the_configuration_takes_and_are_told_apart() {
-        for (name, wanted) in
-            [("Mail.Example.com", "mail-example-com"), ("", "x"), ("é", "x"), ("a_b ", "a_b")]
-        {
-            assert_eq!(id(name, "x"), wanted, "{name}");
-        }
-        let mut taken = BTreeSet::from(["a".to_owned()]);
-        assert_eq!(tell_apart("a".into(), &mut taken), "a-2");
-        assert_eq!(tell_apart("a".into(), &mut taken), "a-3");
-        assert_eq!(tell_apart("b".into(), &mut taken), "b");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The queue's clock: the system's, or one that a simulation moves.
 
 use super::schedule::Millis;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::meter::unix_millis;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Waits are cut into pieces of this length, so that a system clock that jumps is noticed.
@@ -26,9 +27,7 @@ impl Clock {
     /// Milliseconds since the Unix epoch.
     pub fn now(&self) -> Millis {
         match self {
-            Self::System => {
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-            }
+            Self::System => unix_millis(),
             Self::Simulated(time) => *time.borrow(),
         }
     }

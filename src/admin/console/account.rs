@@ -3,13 +3,13 @@
 use super::{
     entrance::Visitor,
     fields::Fields,
-    form::{self, Form, Keys, type_name, type_of},
+    form::{self, Form, Keys, type_name},
     frame::{Frame, go, problem, segment, show, when_some},
     save::{self, Edit, Problems, editable},
     sign_in,
 };
 use crate::{
-    account::{AccountId, AccountType},
+    account::{AccountId, AccountType, is_id},
     admin::{
         http::Web,
         protocol::{AccountView, ExaminationView, Request},
@@ -136,7 +136,7 @@ pub(super) async fn new_page(
     Extension(visitor): Extension<Visitor>,
     Extension(fields): Extension<Fields>,
 ) -> Response {
-    let kind = type_of(fields.get("type")).unwrap_or(AccountType::Basic);
+    let kind = AccountType::parse(fields.get("type")).unwrap_or(AccountType::Basic);
     let draft = Draft {
         kind,
         id: "",
@@ -155,7 +155,7 @@ pub(super) async fn create(
     Extension(fields): Extension<Fields>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(kind) = type_of(fields.get("type")) else {
+    let Some(kind) = AccountType::parse(fields.get("type")) else {
         return problem(
             &web,
             &visitor,
@@ -191,7 +191,7 @@ pub(super) async fn create(
 }
 
 fn id_problem(web: &Web, id: &str) -> Option<String> {
-    if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+    if !is_id(id) {
         return Some("An id is made of ASCII letters, digits, - and _.".to_owned());
     }
     let taken = web.service.live.get().account(&AccountId::new(id)).is_some();
@@ -236,7 +236,7 @@ async fn current(
             return problem(web, visitor, "/accounts", StatusCode::NOT_FOUND, why);
         }
     };
-    let kind = type_of(&view.r#type).unwrap_or(AccountType::Basic);
+    let kind = AccountType::parse(&view.r#type).unwrap_or(AccountType::Basic);
     match editable(&web.service, id).await {
         Ok(editable) => {
             let version = match typed {
@@ -305,9 +305,8 @@ pub(super) async fn refresh(
     Path(id): Path<String>,
 ) -> Response {
     let asked = web.service.ask::<AccountView>(Request::AccountRefresh { id: id.clone() }).await;
-    let said = asked.map(|(view, _)| {
-        format!("There is a new token, until {}.", when_some(view.token_expires_at.as_deref()))
-    });
+    let said = asked
+        .map(|view| format!("There is a new token, until {}.", when_some(view.token_expires_at.as_deref())));
     go(&web, &visitor, &format!("/accounts/{}", segment(&id)), said)
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     fields::Fields,
-    frame::{Frame, go, show},
+    frame::{Frame, show},
 };
 use crate::admin::{doors::SESSION_LASTS, http::Web};
 use askama::Template;
@@ -183,7 +183,7 @@ pub(super) async fn logout(State(web): State<Web>, Extension(visitor): Extension
     if let Some(cookie) = visitor.cookie() {
         web.service.doors.leave(cookie, Instant::now());
     }
-    let mut response = go(&web, &visitor, "/login", Ok(String::new()));
+    let mut response = Redirect::to("/login").into_response();
     set_cookie(&web, &mut response, "", 0);
     response
 }

@@ -34,11 +34,6 @@ pub(super) fn type_name(word: &str) -> &'static str {
     TYPES.iter().find(|(kind, _)| kind.as_str() == word).map_or("", |(_, name)| name)
 }
 
-/// A type by its word.
-pub(super) fn type_of(word: &str) -> Option<AccountType> {
-    TYPES.iter().map(|(kind, _)| *kind).find(|kind| kind.as_str() == word)
-}
-
 fn shows(field: &Field, kind: AccountType) -> Shows {
     let at = TYPES.iter().position(|(known, _)| *known == kind).unwrap_or(0);
     field.shows[at]

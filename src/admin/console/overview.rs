@@ -108,7 +108,7 @@ fn figures(minutes: &[Option<Minute>]) -> Vec<Figure> {
 
 pub(super) async fn page(State(web): State<Web>, Extension(visitor): Extension<Visitor>) -> Response {
     match web.service.ask::<StatusView>(Request::Status).await {
-        Ok((status, _)) => {
+        Ok(status) => {
             let frame = Frame::of(&web, &visitor, "/", "Overview");
             let minutes = web.service.queue.meter().with_day(|day| day.minutes(unix_millis()));
             let page = Overview { frame, status, unready: (web.health)(), plots: figures(&minutes) };

@@ -13,7 +13,7 @@ use askama::Template;
 use axum::{
     extract::{Extension, Path, State},
     http::StatusCode,
-    response::Response,
+    response::{IntoResponse, Redirect, Response},
 };
 
 /// Messages that are looked at for a search; reading more of them would keep the disk busy.
@@ -21,12 +21,18 @@ const SEARCHED: usize = 5000;
 /// Messages on a page.
 const SHOWN: usize = 200;
 const STATES: [&str; 5] = ["queued", "active", "deferred", "held", "failed"];
-const CHANGES: [(&str, &str, QueueChange); 4] = [
-    ("retry", "Retry", QueueChange::Retry),
-    ("hold", "Hold", QueueChange::Hold),
-    ("release", "Release", QueueChange::Release),
-    ("remove", "Remove", QueueChange::Remove),
+/// What can be done to messages: the word in a form, the button, and what is said afterwards.
+const CHANGES: [(&str, &str, &str, QueueChange); 4] = [
+    ("retry", "Retry", "Messages due now", QueueChange::Retry),
+    ("hold", "Hold", "Messages held", QueueChange::Hold),
+    ("release", "Release", "Messages released", QueueChange::Release),
+    ("remove", "Remove", "Messages removed", QueueChange::Remove),
 ];
+
+/// The buttons: word and name.
+pub(super) fn buttons() -> impl Iterator<Item = (&'static str, &'static str)> {
+    CHANGES.into_iter().map(|(word, name, ..)| (word, name))
+}
 
 #[derive(Template)]
 #[template(path = "queue.html")]
@@ -45,10 +51,6 @@ impl QueuePage {
     fn states(&self) -> [&'static str; 5] {
         STATES
     }
-
-    fn changes(&self) -> [(&'static str, &'static str, QueueChange); 4] {
-        CHANGES
-    }
 }
 
 pub(super) async fn page(
@@ -57,23 +59,25 @@ pub(super) async fn page(
     Extension(fields): Extension<Fields>,
 ) -> Response {
     let account = Some(fields.get("account").to_owned()).filter(|account| !account.is_empty());
-    let request = Request::QueueList { account, most: SEARCHED };
+    let (search, state) = (fields.get("q").to_lowercase(), fields.get("state"));
+    let filters = !search.is_empty() || !state.is_empty();
+    let most = if filters { SEARCHED } else { SHOWN + 1 };
+    let request = Request::QueueList { account, most };
     let messages = match web.service.ask::<Vec<MessageView>>(request).await {
-        Ok((messages, _)) => messages,
+        Ok(messages) => messages,
         Err(why) => return problem(&web, &visitor, "/queue", StatusCode::INTERNAL_SERVER_ERROR, why),
     };
     let looked_at = messages.len();
-    let (search, state) = (fields.get("q").to_lowercase(), fields.get("state"));
     let mut found: Vec<_> =
         messages.into_iter().filter(|message| is_wanted(message, &search, state)).collect();
     let matches = found.len();
     found.truncate(SHOWN);
-    let left_out = match (looked_at == SEARCHED, matches > SHOWN) {
-        (true, _) => {
-            format!("Only the oldest {SEARCHED} messages were looked at, and at most {SHOWN} are shown.")
-        }
-        (false, true) => format!("The oldest {SHOWN} of {matches} are shown."),
-        (false, false) => String::new(),
+    let left_out = if filters && looked_at == most {
+        format!("Only the oldest {SEARCHED} messages were looked at, and at most {SHOWN} are shown.")
+    } else if matches > SHOWN {
+        format!("The oldest {SHOWN} are shown.")
+    } else {
+        String::new()
     };
     let snapshot = web.service.live.get();
     let page = QueuePage {
@@ -103,12 +107,6 @@ struct MessagePage {
     traced: Option<TracedView>,
 }
 
-impl MessagePage {
-    fn changes(&self) -> [(&'static str, &'static str, QueueChange); 4] {
-        CHANGES
-    }
-}
-
 /// One message, with what became of it so far.
 pub(super) async fn message(
     State(web): State<Web>,
@@ -116,12 +114,12 @@ pub(super) async fn message(
     Path(id): Path<String>,
 ) -> Response {
     let message = match web.service.ask::<MessageView>(Request::QueueShow { id: id.clone() }).await {
-        Ok((message, _)) => message,
+        Ok(message) => message,
         // It may have left the queue: its trace tells.
-        Err(_) => return go(&web, &visitor, &format!("/trace?q={}", segment(&id)), Ok(String::new())),
+        Err(_) => return Redirect::to(&format!("/trace?q={}", segment(&id))).into_response(),
     };
     let traced = web.service.ask::<TraceView>(Request::Trace { query: id.clone(), limit: 1 }).await;
-    let traced = traced.ok().and_then(|(view, _)| view.messages.into_iter().next());
+    let traced = traced.ok().and_then(|view| view.messages.into_iter().next());
     let frame = Frame::of(&web, &visitor, "/queue", format!("Message {id}"));
     show(StatusCode::OK, &MessagePage { frame, message, traced })
 }
@@ -145,7 +143,8 @@ pub(super) async fn change(
         "message" if ids.len() == 1 => format!("/queue/{}", segment(&ids[0])),
         _ => "/queue".to_owned(),
     };
-    let Some((word, _, change)) = CHANGES.into_iter().find(|(word, ..)| *word == fields.get("change")) else {
+    let Some((_, _, done, change)) = CHANGES.into_iter().find(|(word, ..)| *word == fields.get("change"))
+    else {
         return go(&web, &visitor, &back, Err("There is nothing of that name to do.".to_owned()));
     };
     if ids.is_empty() {
@@ -158,7 +157,7 @@ pub(super) async fn change(
     let back = if change == QueueChange::Remove { "/queue".to_owned() } else { back };
     let request = Request::QueueChange { change, ids, account: None, all: false };
     let said = web.service.ask::<usize>(request).await;
-    go(&web, &visitor, &back, said.map(|(count, _)| format!("{word}: {count} messages.")))
+    go(&web, &visitor, &back, said.map(|count| format!("{done}: {count}.")))
 }
 
 #[cfg(test)]

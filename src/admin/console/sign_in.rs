@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     account::{AccountId, SignIn, SignInWay},
-    admin::{http::Web, protocol::Consent},
+    admin::{
+        http::{Web, name_of},
+        protocol::Consent,
+    },
     oauth::{Authorized, Callback},
 };
 use askama::Template;
@@ -101,9 +104,8 @@ fn out(web: &Web, visitor: &Visitor, id: &str, address: String, consent: Consent
 /// URI's would come back as a stranger: it gets a link to here by that name.
 fn elsewhere(web: &Web, visitor: &Visitor, id: &str, address: &str, host: &str) -> Option<Response> {
     let redirect = web.service.redirect_uri()?;
-    let name = |host: &str| host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
     let place = redirect.host_str()?.to_owned();
-    if name(host) == place {
+    if name_of(host) == place {
         return None;
     }
     let key = web.service.doors.key(Instant::now())?;

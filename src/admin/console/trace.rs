@@ -37,7 +37,7 @@ pub(super) async fn page(
     if !query.is_empty() {
         let request = Request::Trace { query: query.clone(), limit: SHOWN };
         match web.service.ask::<TraceView>(request).await {
-            Ok((view, _)) => found = Some(view),
+            Ok(view) => found = Some(view),
             Err(why) => {
                 return problem(&web, &visitor, "/trace", StatusCode::INTERNAL_SERVER_ERROR, why);
             }

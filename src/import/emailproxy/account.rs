@@ -3,7 +3,7 @@
 use super::Server;
 use crate::{
     account::AccountType,
-    draft::Draft,
+    draft::{Draft, id_of},
     import::{
         Files, Found,
         ini::{Section, Setting},
@@ -50,7 +50,7 @@ impl Account<'_> {
         if flow == "service_account" {
             provider = Provider::plain(AccountType::Google);
         }
-        let draft = Draft::new(names::id(self.section.name.trim_start_matches('@')), provider.kind);
+        let draft = Draft::new(id_of(self.section.name.trim_start_matches('@'), "account"), provider.kind);
         let mut found = Found::new(draft, self.section.place.clone());
         self.identity(&mut found);
         provider.describe(&mut found.draft);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     account::AccountType,
-    draft::{Draft, Secret},
+    draft::{Draft, Secret, id_of},
 };
 use read::{Account, Commands};
 use std::{collections::BTreeSet, path::PathBuf};
@@ -68,7 +68,7 @@ fn found(account: Account, is_default: bool, senders: &mut BTreeSet<String>, fil
     let token = ["xoauth2", "oauthbearer"].contains(&auth.as_str());
     let provider = if token { Provider::of_server(host) } else { Provider::plain(AccountType::Basic) };
     let id = if account.name == "default" { host } else { &account.name };
-    let mut found = Found::new(Draft::new(names::id(id), provider.kind), account.place.clone());
+    let mut found = Found::new(Draft::new(id_of(id, "account"), provider.kind), account.place.clone());
     found.left_out = account.left_out;
     if is_default {
         found.draft.set("default", true);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     account::AccountType,
-    draft::Draft,
+    draft::{Draft, id_of},
     import::{
         Files, Found, ImportError, Place, names,
         provider::{NOT_CLEAR, Provider, Security, never_clear, set_server},
@@ -56,7 +56,7 @@ impl House<'_> {
             .map(|(_, path)| Tokens::read(Path::new(path), &self.root, self.plugin, self.files));
         let basic = Provider::plain(AccountType::Basic);
         let provider = tokens.as_ref().map_or(basic, |tokens| tokens.provider(&destination.host));
-        let id = names::id(sender.unwrap_or(&destination.host));
+        let id = id_of(sender.unwrap_or(&destination.host), "account");
         let mut found = Found::new(Draft::new(id, provider.kind), place);
         let mut security = self.security;
         let may_log_in = login.is_some() || self.passwords.has_unread;

@@ -118,11 +118,11 @@ await check("a message is held, released and removed, and asked about first", as
   await page.goto(task.base + "/queue?account=erp");
   await page.locator('input[name="id"]').first().check();
   await page.getByRole("button", { name: "Hold" }).click();
-  ensure((await text()).includes("hold: 1 messages."), await text());
+  ensure((await text()).includes("Messages held: 1."), await text());
   await page.goto(task.base + "/queue?account=erp");
   await page.locator("tbody a").first().click();
   await page.getByRole("button", { name: "Release" }).click();
-  ensure((await text()).includes("release: 1 messages."), await text());
+  ensure((await text()).includes("Messages released: 1."), await text());
   await page.getByRole("button", { name: "Remove" }).click();
   ensure((await text()).includes("taken out of the queue for good"), await text());
   await page.getByRole("link", { name: "Keep" }).click();
