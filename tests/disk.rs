@@ -121,7 +121,7 @@ async fn with_fault(fault: Fault, spared: usize, lasting: bool) -> (usize, usize
     let carried = post.taken();
     run.acknowledged.retain(|id, _| !carried.contains_key(id));
 
-    let report = verify_stopped(&directory.path().join("queue")).unwrap();
+    let report = verify_stopped(&directory.path().join("queue"), &mut |_| {}).unwrap();
     assert!(report.is_sound(), "{report:#?}");
     let (queue, recovery) = open(Footing::default(), directory.path()).unwrap();
     assert_eq!(recovery.damaged, 0);
@@ -342,7 +342,7 @@ async fn a_flipped_bit_costs_the_record_that_it_is_in_and_no_other() {
 }
 
 async fn check_flip(image: &Path, sent: &HashMap<QueueId, Message>, record: &Lies, what: &str) {
-    let report = verify_stopped(&image.join("queue")).unwrap();
+    let report = verify_stopped(&image.join("queue"), &mut |_| {}).unwrap();
     let at = report.findings.iter().filter(|finding| finding.offset == Some(record.offset as u64));
     assert_eq!(at.count(), 1, "{what}: {report:#?}");
     let (queue, recovery) = open(Footing::default(), image).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -528,7 +528,7 @@ async fn verifying_a_queue_at_work_raises_no_alarm() {
     let (mut verified, mut changed) = (0, 0);
     while !work.is_finished() {
         let queue = queue.clone();
-        match tokio::task::spawn_blocking(move || queue.verify()).await.unwrap() {
+        match tokio::task::spawn_blocking(move || queue.verify(&mut |_| {})).await.unwrap() {
             Ok(report) => assert!(report.is_sound(), "{report:#?}"),
             Err(InspectError::Changed) => changed += 1,
             Err(error) => panic!("{error}"),

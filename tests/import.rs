@@ -4,16 +4,14 @@
 
 mod support;
 
-use rustix::pty::OpenptFlags;
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::Write as _,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Stdio,
-    sync::mpsc,
 };
-use support::{Ran, Running, run, waxseal};
+use support::{Ran, Running, run, terminal::Terminal, waxseal};
 
 /// The samples: their tool, their files, what is said of them.
 const SAMPLES: [(&str, &[&str], &str); 9] = [
@@ -391,29 +389,13 @@ fn a_secret_from_standard_input_is_written_and_never_shown() {
 #[test]
 fn a_terminal_is_asked_and_shows_no_secret() {
     let host = Host::new("");
-    let keyboard = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    rustix::pty::grantpt(&keyboard).unwrap();
-    rustix::pty::unlockpt(&keyboard).unwrap();
-    let name = rustix::pty::ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let (mut person, terminal) = Terminal::open();
     let mut command = waxseal();
     command.args(["account", "add", "--config"]).arg(host.main());
     command.stdin(terminal.try_clone().unwrap()).stdout(terminal);
     let mut child = Running(command.spawn().unwrap());
     // Its ends of the terminal go, so that reading ends with the child.
     drop(command);
-    let mut keyboard = fs::File::from(keyboard);
-    let mut screen = keyboard.try_clone().unwrap();
-    let (seen, shown) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut octets = [0; 1024];
-        while let Ok(count @ 1..) = screen.read(&mut octets) {
-            if seen.send(String::from_utf8_lossy(&octets[..count]).into_owned()).is_err() {
-                break;
-            }
-        }
-    });
-    let mut all = String::new();
     for (question, answer) in [
         ("microsoft: ", "basic"),
         ("serves: ", "example.com"),
@@ -424,17 +406,10 @@ fn a_terminal_is_asked_and_shows_no_secret() {
         ("(not shown): ", "canary"),
         ("[example-com]: ", ""),
     ] {
-        while !all.ends_with(question) {
-            all.push_str(
-                &shown.recv_timeout(support::PATIENCE).unwrap_or_else(|_| panic!("{question} in {all}")),
-            );
-        }
-        keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        person.answer(question, answer);
     }
     assert_eq!(child.wait().code(), Some(0));
-    while let Ok(more) = shown.recv_timeout(support::PATIENCE) {
-        all.push_str(&more);
-    }
+    let all = person.screen();
     assert!(!all.contains("canary") && all.contains("465") && all.contains("waxseal reload"), "{all}");
     assert!(host.text("example-com").ends_with("port = 465\nusername = \"u\"\npassword = \"canary\"\n"));
 }

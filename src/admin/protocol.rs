@@ -9,7 +9,7 @@ mod verify;
 pub use examination::{ExaminationView, StepView};
 pub use passphrase::Passphrase;
 pub use status::{ListenerView, RateView, RefusedReload, StatusView};
-pub use verify::{FindingView, VerifyView};
+pub use verify::{FindingView, ProgressView, VerifyView};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,8 @@ pub enum Request {
         /// Its id.
         id: String,
     },
-    /// Reads everything that the disk has of the queue: `done` with a [`VerifyView`].
+    /// Reads everything that the disk has of the queue: `progress` with a [`ProgressView`] at times, then `done` with a
+    /// [`VerifyView`].
     QueueVerify,
     /// Does something to messages: `done` with how many it was done to.
     QueueChange {

@@ -201,7 +201,7 @@ impl Service {
                     }
                 }
             },
-            Request::QueueVerify => self.verify().await,
+            Request::QueueVerify => self.verify(progress).await,
             Request::QueueChange { change, ids, account, all } => {
                 self.change(change, ids, account, all).await
             }

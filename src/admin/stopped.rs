@@ -3,7 +3,7 @@
 use super::{
     protocol::{Answer, Request},
     service::{FAILED, TEMPORARY, UNAVAILABLE, done, failed},
-    verify::verify_view,
+    verify::{come_so_far, verify_view},
     views::message,
 };
 use crate::{
@@ -13,8 +13,9 @@ use crate::{
 };
 use std::path::Path;
 
-/// Answers a request to look at the queue as the daemon would, from its state directory. Blocks on the disk.
-pub fn answer_stopped(state_dir: &Path, request: &Request) -> Answer {
+/// Answers a request to look at the queue as the daemon would, from its state directory. `progress` takes what comes
+/// before the last answer. Blocks on the disk.
+pub fn answer_stopped(state_dir: &Path, request: &Request, progress: &mut dyn FnMut(Answer)) -> Answer {
     let directory = state_dir.join("queue");
     let looked = match request {
         Request::QueueList { account, most } => {
@@ -29,7 +30,14 @@ pub fn answer_stopped(state_dir: &Path, request: &Request) -> Answer {
                 Err(error) => failed(FAILED, error.to_string()),
             }),
         },
-        Request::QueueVerify => queue::verify_stopped(&directory).map(|report| done(verify_view(&report))),
+        Request::QueueVerify => {
+            let mut tell = |come| {
+                if let Ok(answer) = come_so_far(come) {
+                    progress(answer);
+                }
+            };
+            queue::verify_stopped(&directory, &mut tell).map(|report| done(verify_view(&report)))
+        }
         _ => return failed(UNAVAILABLE, "only a running daemon can do that"),
     };
     looked.unwrap_or_else(|error| {

@@ -1,24 +1,32 @@
-//! Whether the queue is sound.
+//! Whether the queue is sound, and how far the look at it has come.
 
 use super::{
-    protocol::{Answer, FindingView, VerifyView},
-    service::{FAILED, Service, TEMPORARY, done, failed},
+    protocol::{Answer, FindingView, ProgressView, VerifyView},
+    service::{FAILED, Service, TEMPORARY, done, failed, progress},
 };
 use crate::queue::{
-    InspectError,
+    InspectError, Progress,
     verify::{Finding, Report},
 };
+use tokio::sync::mpsc;
 
 impl Service {
-    pub(super) async fn verify(&self) -> Answer {
-        let queue = self.queue.clone();
-        match tokio::task::spawn_blocking(move || queue.verify()).await {
+    pub(super) async fn verify(&self, told: &mpsc::Sender<Answer>) -> Answer {
+        let (queue, told) = (self.queue.clone(), told.clone());
+        // Who is slow to read hears less often, and holds nothing up.
+        let mut tell = move |come: Progress| drop(come_so_far(come).map(|answer| told.try_send(answer)));
+        match tokio::task::spawn_blocking(move || queue.verify(&mut tell)).await {
             Ok(Ok(report)) => done(verify_view(&report)),
             Ok(Err(error @ InspectError::Changed)) => failed(TEMPORARY, error.to_string()),
             Ok(Err(error)) => failed(FAILED, error.to_string()),
             Err(error) => failed(FAILED, error.to_string()),
         }
     }
+}
+
+/// How far it has come, as an answer before the last one.
+pub(super) fn come_so_far(come: Progress) -> Result<Answer, Answer> {
+    progress(ProgressView { done: come.done, of: come.of })
 }
 
 pub(super) fn verify_view(report: &Report) -> VerifyView {

@@ -3,7 +3,7 @@
 use super::{
     arguments::AccountCommand,
     client::{ask, ask_once},
-    doctor, moving,
+    colour, doctor, moving,
     output::{complain, say, say_json, say_table},
 };
 use crate::{
@@ -144,7 +144,7 @@ fn shown(answer: Result<serde_json::Value, ExitCode>, json: bool) -> ExitCode {
         ("name", account.name),
         ("description", account.description),
         ("type", account.r#type),
-        ("state", account.state),
+        ("state", colour::shown(&account.state)),
         ("domains", account.domains.join(", ")),
         ("application", account.application.unwrap_or_else(none)),
         ("server", account.server),

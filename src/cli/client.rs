@@ -39,21 +39,22 @@ pub(super) fn ask_once(config: Option<&Path>, request: &Request) -> Result<serde
     ask(config, request, &mut |_| {})
 }
 
-/// [`ask_once`]; where no daemon listens, `stopped` answers from the state directory.
+/// [`ask`]; where no daemon listens, `stopped` answers from the state directory, with the same `progress`.
 ///
 /// # Errors
 /// As [`ask`].
 pub(super) fn ask_or(
     config: Option<&Path>,
     request: &Request,
-    stopped: impl FnOnce(&Path) -> Result<serde_json::Value, ExitCode>,
+    progress: &mut dyn FnMut(serde_json::Value),
+    stopped: impl FnOnce(&Path, &mut dyn FnMut(serde_json::Value)) -> Result<serde_json::Value, ExitCode>,
 ) -> Result<serde_json::Value, ExitCode> {
     let state_dir = state_dir(config)?;
     let path = state_dir.join(SOCKET);
     match UnixStream::connect(&path) {
-        Ok(stream) => converse(stream, &path, request, &mut |_| {}),
+        Ok(stream) => converse(stream, &path, request, progress),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-            stopped(&state_dir)
+            stopped(&state_dir, progress)
         }
         Err(error) => Err(down(&path, &error)),
     }

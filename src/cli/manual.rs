@@ -22,6 +22,8 @@ const CREATED: &str = "written";
 /// What is in no help text: the same at the end of every page of section 1.
 const EXIT_STATUS: &str = "0 done; 1 failed; 2 usage; 69 the daemon or a server is not to be had; 75 temporary \
     failure; 78 the configuration is wrong.";
+const NO_COLOR: &str =
+    "where it is set to anything, states have no colours at a terminal; elsewhere they never have any";
 const FILES: [(&str, &str); 4] = [
     ("/etc/waxseal/waxseal.toml", "the configuration: waxseal.toml(5)"),
     ("/etc/waxseal/conf.d/*.toml", "read after it, in the order of their names"),
@@ -107,6 +109,8 @@ fn collect(command: &Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) ->
     }
     roff::heading(&mut tail, "EXIT STATUS");
     roff::paragraph(&mut tail, EXIT_STATUS);
+    roff::heading(&mut tail, "ENVIRONMENT");
+    roff::item(&mut tail, "NO_COLOR", NO_COLOR);
     roff::heading(&mut tail, "FILES");
     for (path, what) in FILES {
         roff::item(&mut tail, path, what);

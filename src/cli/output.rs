@@ -1,5 +1,6 @@
 //! Printing: aligned tables in a terminal, tab-separated lines in a pipe, JSON where asked.
 
+use super::colour::{self, Tone};
 use crate::config::ConfigErrors;
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -54,7 +55,7 @@ pub(super) fn say_json(value: &serde_json::Value) -> ExitCode {
 /// Prints rows under a head line.
 pub(super) fn say_table(head: &[&str], rows: &[Vec<String>]) {
     if io::stdout().is_terminal() {
-        say(&aligned(head, rows));
+        say(&aligned(head, rows, colour::is_wanted()));
     } else {
         for row in rows {
             say(&row.join("\t"));
@@ -62,18 +63,25 @@ pub(super) fn say_table(head: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
+/// States are what stands below `state`, or below no name at all.
+fn aligned(head: &[&str], rows: &[Vec<String>], in_colour: bool) -> String {
+    let is_state: Vec<bool> = head.iter().map(|cell| ["state", ""].contains(cell)).collect();
     let head: Vec<String> = head.iter().map(|cell| cell.to_uppercase()).collect();
     let all = || std::iter::once(&head).chain(rows);
     let width =
         |column: usize| all().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    let line = |row: &[String], in_colour: bool| {
+        let cell = |((cell, width), is_state): ((&String, &usize), &bool)| {
+            let cell = format!("{cell:width$}");
+            if in_colour && *is_state { colour::state(&cell) } else { cell }
+        };
+        let cells: Vec<String> = row.iter().zip(&widths).zip(&is_state).map(cell).collect();
         cells.join("  ").trim_end().to_owned()
     };
-    all().map(line).collect::<Vec<_>>().join("\n")
+    let head = line(&head, false);
+    let head = if in_colour { colour::paint(Tone::Heading, &head) } else { head };
+    std::iter::once(head).chain(rows.iter().map(|row| line(row, in_colour))).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -90,6 +98,19 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let rows = vec![vec!["a".into(), "long cell".into()], vec!["bbbb".into(), "x".into()]];
-        assert_eq!(aligned(&["id", "what"], &rows), "ID    WHAT\na     long cell\nbbbb  x");
+        assert_eq!(aligned(&["id", "what"], &rows, false), "ID    WHAT\na     long cell\nbbbb  x");
+    }
+
+    #[test]
+    fn a_colour_takes_no_room_and_is_for_states_alone() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [row(["failed", "held", "x"]), row(["b", "delivering", "y"])];
+        let plain = "ID      STATE       TO\nfailed  held        x\nb       delivering  y";
+        let head = ["id", "state", "to"];
+        assert_eq!(aligned(&head, &rows, false), plain);
+        let painted = plain
+            .replace("ID      STATE       TO", "\x1b[1mID      STATE       TO\x1b[0m")
+            .replace("held        x", "\x1b[33mheld      \x1b[0m  x");
+        assert_eq!(aligned(&head, &rows, true), painted);
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     arguments::{QueueCommand, Which},
     client::{ask_once, ask_or},
+    colour,
     output::{complain, say, say_json, say_table},
     verify,
 };
@@ -15,11 +16,11 @@ use std::{path::Path, process::ExitCode};
 pub(super) fn queue(config: Option<&Path>, command: QueueCommand) -> ExitCode {
     match command {
         QueueCommand::List { account, most, json } => {
-            let answer = look(config, &Request::QueueList { account, most });
+            let answer = look(config, &Request::QueueList { account, most }, &mut |_| {});
             answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { list(value) })
         }
         QueueCommand::Show { id, json } => {
-            let answer = look(config, &Request::QueueShow { id });
+            let answer = look(config, &Request::QueueShow { id }, &mut |_| {});
             answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { show(value) })
         }
         QueueCommand::Verify { json } => verify::verify(config, json),
@@ -30,16 +31,29 @@ pub(super) fn queue(config: Option<&Path>, command: QueueCommand) -> ExitCode {
     }
 }
 
-/// Asks for something that changes nothing.
+/// Asks for something that changes nothing; `progress` takes what comes before the last answer.
 ///
 /// # Errors
 /// The exit code, after the reason has been printed.
-pub(super) fn look(config: Option<&Path>, request: &Request) -> Result<serde_json::Value, ExitCode> {
-    ask_or(config, request, |state_dir| from_files(state_dir, request))
+pub(super) fn look(
+    config: Option<&Path>,
+    request: &Request,
+    progress: &mut dyn FnMut(serde_json::Value),
+) -> Result<serde_json::Value, ExitCode> {
+    ask_or(config, request, progress, |state_dir, progress| from_files(state_dir, request, progress))
 }
 
-fn from_files(state_dir: &Path, request: &Request) -> Result<serde_json::Value, ExitCode> {
-    match answer_stopped(state_dir, request) {
+fn from_files(
+    state_dir: &Path,
+    request: &Request,
+    progress: &mut dyn FnMut(serde_json::Value),
+) -> Result<serde_json::Value, ExitCode> {
+    let mut before = |answer| {
+        if let Answer::Progress(value) = answer {
+            progress(value);
+        }
+    };
+    match answer_stopped(state_dir, request, &mut before) {
         Answer::Done(value) | Answer::Progress(value) => {
             complain("the daemon is not running: this is from its files");
             Ok(value)
@@ -98,7 +112,7 @@ fn show(value: serde_json::Value) -> ExitCode {
         "id            {}\nstate         {}\naccount       {}\nfrom          <{}>\nsize          {}\nreceived      {}\n\
          next attempt  {next}\nattempts      {}\nlast reply    {}",
         message.id,
-        message.state,
+        colour::shown(&message.state),
         message.account,
         message.from,
         message.size,

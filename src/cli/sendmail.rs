@@ -139,7 +139,7 @@ fn list(front: &Front) -> Exit {
     let request = Request::QueueList { account: None, most: 100_000 };
     let answer = match ask(front, &request) {
         Ok(Some(answer)) => answer,
-        Ok(None) => match answer_stopped(&front.state_dir, &request) {
+        Ok(None) => match answer_stopped(&front.state_dir, &request, &mut |_| {}) {
             Answer::Done(answer) | Answer::Progress(answer) => {
                 complain("the daemon is not running: this is from its files");
                 answer

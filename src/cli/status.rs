@@ -3,6 +3,7 @@
 use super::{
     account,
     client::ask_once,
+    colour::{self, Tone},
     output::{complain, people_size, say, say_json},
 };
 use crate::admin::protocol::{ListenerView, Request, StatusView};
@@ -38,8 +39,10 @@ pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
     say(&format!("last hour  {}", hours.join(", ")));
     say("");
     account::table(status.accounts);
+    let heading =
+        if colour::is_wanted() { colour::paint(Tone::Waiting, "warning:") } else { "warning:".into() };
     for warning in status.warnings {
-        say(&format!("warning: {warning}"));
+        say(&format!("{heading} {warning}"));
     }
     ExitCode::SUCCESS
 }

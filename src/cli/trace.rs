@@ -22,7 +22,7 @@ pub(super) fn trace(config: Option<&Path>, query: &str, limit: usize, json: bool
         return ExitCode::from(USAGE);
     }
     let request = Request::Trace { query: query.to_owned(), limit };
-    let answer = ask_or(config, &request, |state_dir| from_files(state_dir, query, limit));
+    let answer = ask_or(config, &request, &mut |_| {}, |state_dir, _| from_files(state_dir, query, limit));
     let value = match answer {
         Ok(value) => value,
         Err(code) => return code,

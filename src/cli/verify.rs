@@ -1,14 +1,19 @@
 //! `waxseal queue verify`.
 
 use super::{
+    colour,
     output::{complain, people_size, say, say_json},
+    progress::ProgressLine,
     queue::look,
 };
 use crate::admin::protocol::{FindingView, Request, VerifyView};
 use std::{path::Path, process::ExitCode};
 
 pub(super) fn verify(config: Option<&Path>, json: bool) -> ExitCode {
-    let value = match look(config, &Request::QueueVerify) {
+    let line = ProgressLine::new("reading the queue");
+    let answer = look(config, &Request::QueueVerify, &mut |value| line.show(value));
+    drop(line);
+    let value = match answer {
         Ok(value) => value,
         Err(code) => return code,
     };
@@ -20,8 +25,10 @@ pub(super) fn verify(config: Option<&Path>, json: bool) -> ExitCode {
         say_json(&value);
     } else {
         say(&totals(&view));
-        view.findings.iter().for_each(|finding| say(&damage(finding)));
-        say(&verdict(&view));
+        view.findings
+            .iter()
+            .for_each(|finding| say(&format!("{}{}", colour::shown("DAMAGED"), damage(finding))));
+        say(&colour::shown(&verdict(&view)));
     }
     if view.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -55,7 +62,7 @@ fn totals(view: &VerifyView) -> String {
 fn damage(finding: &FindingView) -> String {
     let offset = finding.offset.map(|offset| format!(" at offset {offset}")).unwrap_or_default();
     let message = finding.id.as_ref().map(|id| format!(", message {id}")).unwrap_or_default();
-    format!("DAMAGED  {}{offset}{message}: {}", finding.file, finding.meaning)
+    format!("  {}{offset}{message}: {}", finding.file, finding.meaning)
 }
 
 fn verdict(view: &VerifyView) -> String {
@@ -82,7 +89,7 @@ mod tests {
             problem: "no_receipt".into(),
             meaning: "it is lost".into(),
         };
-        let line = "DAMAGED  journal/0000000001.wxj at offset 16, message 1N85GP5PM0000: it is lost";
+        let line = "  journal/0000000001.wxj at offset 16, message 1N85GP5PM0000: it is lost";
         assert_eq!(damage(&finding), line);
     }
 }

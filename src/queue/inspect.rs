@@ -2,6 +2,7 @@
 
 use super::{
     Queue,
+    course::{Course, Progress},
     journal::{self, Found, LaterVersion, ScanError, SegmentNumber},
     recovery::{CONTENT, JOURNAL, content_path},
     verify::{Audit, Contents, Problem, Report, Spot},
@@ -58,32 +59,37 @@ pub(super) fn unchanged<T>(
 }
 
 /// Verifies the queue in a directory while no daemon has it: every record of every segment, every content file with its
-/// length and checksum, and whether they fit together. Takes no lock and writes nothing. Blocks on the disk.
+/// length and checksum, and whether they fit together. Takes no lock and writes nothing. `tell` hears how far it has come.
+/// Blocks on the disk.
 ///
 /// # Errors
 /// Where something but single files cannot be read, or a daemon has started meanwhile.
-pub fn verify_stopped(directory: &Path) -> Result<Report, InspectError> {
+pub fn verify_stopped(directory: &Path, tell: &mut dyn FnMut(Progress)) -> Result<Report, InspectError> {
     unchanged(directory, |_| {
-        let audit = read_journal(directory, ALL)?;
-        Ok(with_contents(audit, directory, |_| true)?)
+        let mut course = Course::begin(octets(directory, ALL)?, tell);
+        let audit = read_journal(directory, ALL, &mut course)?;
+        Ok(with_contents(audit, directory, &mut course, |_| true)?)
     })
 }
 
 impl Queue {
-    /// Verifies the queue while it works, up to what is known to be good when this begins. Blocks on the disk.
+    /// Verifies the queue while it works, up to what is known to be good when this begins. `tell` hears how far it
+    /// has come. Blocks on the disk.
     ///
     /// # Errors
     /// As [`verify_stopped`].
-    pub fn verify(&self) -> Result<Report, InspectError> {
+    pub fn verify(&self, tell: &mut dyn FnMut(Progress)) -> Result<Report, InspectError> {
         let directory = &self.shared.directory;
         for _ in 0..TRIES {
             let end = self.journal().end();
             let before = journal::list(&directory.join(JOURNAL))?;
-            let audit = read_journal(directory, end)?;
+            let mut course = Course::begin(octets(directory, end)?, tell);
+            let audit = read_journal(directory, end, &mut course)?;
             let after = journal::list(&directory.join(JOURNAL))?;
             // Of a segment that went before it was read, it is not known what it said.
             if after.first() == before.first() {
-                return Ok(with_contents(audit, directory, |id| self.state().item(id).is_some())?);
+                let still_here = |id| self.state().item(id).is_some();
+                return Ok(with_contents(audit, directory, &mut course, still_here)?);
             }
         }
         Err(InspectError::Changed)
@@ -94,15 +100,43 @@ fn segment_name(number: SegmentNumber) -> String {
     journal::segment_path(Path::new(JOURNAL), number).display().to_string()
 }
 
-fn read_journal(directory: &Path, end: (SegmentNumber, u32)) -> io::Result<Audit> {
+/// Octets that there are to read. What goes meanwhile is none of them.
+fn octets(directory: &Path, end: (SegmentNumber, u32)) -> io::Result<u64> {
+    let length = |path: &Path| match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        found => found.map(|found| found.len()),
+    };
+    let journal = directory.join(JOURNAL);
+    let mut octets = 0;
+    for number in journal::list(&journal)?.into_iter().filter(|number| *number <= end.0) {
+        let limit = if number == end.0 { u64::from(end.1) } else { u64::MAX };
+        octets += length(&journal::segment_path(&journal, number))?.min(limit);
+    }
+    for entry in fs::read_dir(directory.join(CONTENT))? {
+        octets += length(&entry?.path())?;
+    }
+    Ok(octets)
+}
+
+fn read_journal(directory: &Path, end: (SegmentNumber, u32), course: &mut Course<'_>) -> io::Result<Audit> {
     let mut audit = Audit::default();
+    // Where the last record lay: its segment, and the octets up to its end in it.
+    let (mut segment, mut read) = (0, 0);
     let journal = directory.join(JOURNAL);
     let scanned = journal::scan_up_to(&journal, end, |found| {
         match found {
-            Found::Record(record, place) => audit.record(&record, || Spot {
-                file: segment_name(place.segment),
-                offset: u64::from(place.offset),
-            }),
+            Found::Record(record, place) => {
+                if place.segment != segment {
+                    (segment, read) = (place.segment, 0);
+                }
+                let behind = u64::from(place.offset) + u64::from(place.length);
+                course.advance(behind - read);
+                read = behind;
+                audit.record(&record, || Spot {
+                    file: segment_name(place.segment),
+                    offset: u64::from(place.offset),
+                });
+            }
             Found::Later(later) => {
                 let file = later.file.strip_prefix(directory).unwrap_or(&later.file).display().to_string();
                 audit.problem(file, Some(later.offset), Problem::Later { version: later.version });
@@ -111,6 +145,7 @@ fn read_journal(directory: &Path, end: (SegmentNumber, u32)) -> io::Result<Audit
         true
     })?;
     scanned.segments.iter().for_each(|(_, octets)| audit.segment(*octets));
+    course.reach(scanned.segments.iter().map(|(_, octets)| octets).sum());
     for gap in scanned.gaps {
         let octets = gap.octets.end - gap.octets.start;
         if gap.torn {
@@ -126,6 +161,7 @@ fn read_journal(directory: &Path, end: (SegmentNumber, u32)) -> io::Result<Audit
 fn with_contents(
     mut audit: Audit,
     directory: &Path,
+    course: &mut Course<'_>,
     still_here: impl Fn(QueueId) -> bool,
 ) -> io::Result<Report> {
     let mut buffer = vec![0; BUFFER];
@@ -133,7 +169,7 @@ fn with_contents(
         let entry = entry?;
         let name = entry.file_name();
         let id = id_of(&name);
-        let contents = match read_contents(&entry.path(), &mut buffer) {
+        let contents = match read_contents(&entry.path(), &mut buffer, course) {
             // It left with its message.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             contents => contents.map_err(|error| error.to_string()),
@@ -149,7 +185,7 @@ fn id_of(name: &OsStr) -> Option<QueueId> {
     name.to_str()?.strip_suffix(".eml")?.parse().ok()
 }
 
-fn read_contents(path: &Path, buffer: &mut [u8]) -> io::Result<Contents> {
+fn read_contents(path: &Path, buffer: &mut [u8], course: &mut Course<'_>) -> io::Result<Contents> {
     let mut file = File::open(path)?;
     let (mut octets, mut hasher) = (0, crc32fast::Hasher::new());
     loop {
@@ -157,6 +193,7 @@ fn read_contents(path: &Path, buffer: &mut [u8]) -> io::Result<Contents> {
             Ok(0) => return Ok(Contents { octets, crc: hasher.finalize() }),
             Ok(read) => {
                 octets += read as u64;
+                course.advance(read as u64);
                 hasher.update(&buffer[..read]);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -3,6 +3,7 @@
 mod clock;
 mod compact;
 mod count;
+mod course;
 mod departure;
 pub mod disk;
 pub mod entry;
@@ -33,6 +34,7 @@ pub mod verify;
 mod worker;
 
 pub use clock::Clock;
+pub use course::Progress;
 pub use inspect::{InspectError, verify_stopped};
 pub use intake::{CommitError, Commitment, Intake, Receipt};
 pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};

@@ -46,6 +46,25 @@ async fn a_disk_that_syncs_nothing_any_more_is_told_of() {
     assert!(disk.heal() > before, "the shutdown syncs, too");
 }
 
+/// The message has left all the same, and its file takes room until the next start sweeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_content_file_that_cannot_be_removed_is_told_of_and_swept_at_the_next_start() {
+    let (disk, directory) = (Faulty::default(), scratch());
+    let (queue, _) = open(footing(&disk), directory.path()).unwrap();
+    disk.fail(faulty::Fault::Remove, 0, true);
+    letter(1, 300 << 10).submit(&queue, |_| {}).await.unwrap();
+    Post::good().carry(&queue, &["one"]);
+    queue::until("an attempt to remove", || disk.failures() > 0).await;
+    assert_eq!(queue.counts().values().sum::<usize>(), 0);
+    disk.heal();
+    let files = || fs::read_dir(directory.path().join("queue/content")).unwrap().count();
+    assert_eq!(files(), 1);
+    queue.shutdown(Duration::from_secs(5)).await;
+    drop(queue);
+    let (_queue, _) = open(footing(&disk), directory.path()).unwrap();
+    assert_eq!(files(), 0);
+}
+
 /// Records cannot be moved to a full disk: only room is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_cannot_be_moved_are_told_of() {
@@ -128,7 +147,7 @@ fn tokens_that_cannot_be_read_are_told_of_and_not_taken_for_missing() {
     assert!(status.trouble.unwrap().contains("another waxseal uses this store"));
 }
 
-/// A digest that finds no room goes later, and its failures are told of all the same.
+/// A digest that finds no room is told of, and its failures are told of later all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_digest_that_finds_no_room_waits() {
     const START: u64 = 1_763_940_000_000;
@@ -154,7 +173,9 @@ async fn a_digest_that_finds_no_room_waits() {
     assert_eq!(post.taken().len(), 22, "nobody was told yet");
     disk.heal();
     time.send(START + 3 * 3_600_000).unwrap();
-    queue::until("the digest", || post.taken().len() == 23).await;
+    // By then there may be ten notifications an hour again, and each failure gets its own.
+    queue::until("both of them", || post.taken().len() == 24).await;
+    assert_eq!(queue.kept_back(), 0);
 }
 
 /// What a status or a departure of so many recipients takes is more than is kept until a disk takes it.

@@ -18,9 +18,12 @@ pub enum Fault {
     Write,
     /// A sync fails, and what was written since the last one is gone.
     Sync,
+    /// Nothing can be removed, and all else goes well.
+    Remove,
 }
 
 impl Fault {
+    /// Those of a disk in trouble.
     pub const ALL: [Self; 4] = [Self::Full, Self::ReadOnly, Self::Write, Self::Sync];
 
     fn error(self) -> io::Error {
@@ -28,7 +31,7 @@ impl Fault {
         io::Error::from_raw_os_error(match self {
             Self::Full => enospc,
             Self::ReadOnly => erofs,
-            Self::Write | Self::Sync => eio,
+            Self::Write | Self::Sync | Self::Remove => eio,
         })
     }
 
@@ -38,6 +41,7 @@ impl Fault {
             Self::ReadOnly => operation != Operation::Sync,
             Self::Write => operation == Operation::Write,
             Self::Sync => operation == Operation::Sync,
+            Self::Remove => operation == Operation::Remove,
         }
     }
 }
@@ -49,6 +53,7 @@ enum Operation {
     Truncate,
     Sync,
     Name,
+    Remove,
 }
 
 #[derive(Debug)]
@@ -122,7 +127,7 @@ impl Disk for Faulty {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.ask(Operation::Name)?;
+        self.ask(Operation::Remove)?;
         HostDisk.remove(path)
     }
 

@@ -14,6 +14,7 @@ pub mod faulty;
 pub mod keys;
 pub mod queue;
 pub mod recorder;
+pub mod terminal;
 pub mod tls;
 pub mod token_server;
 

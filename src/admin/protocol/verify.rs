@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How far the look at the queue has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// Octets that have been read.
+    pub done: u64,
+    /// Octets to read in all.
+    pub of: u64,
+}
+
 /// Whether what the disk has of the queue is sound.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VerifyView {
