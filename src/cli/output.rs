@@ -1,6 +1,9 @@
 //! Printing: aligned tables in a terminal, tab-separated lines in a pipe, JSON where asked.
 
-use super::colour::{self, Tone};
+use super::{
+    colour::{self, Tone},
+    progress,
+};
 use crate::config::ConfigErrors;
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -17,6 +20,7 @@ pub(super) fn say(text: &str) {
 
 /// Says what went wrong.
 pub(super) fn complain(text: &str) {
+    progress::clear();
     let _ = writeln!(io::stderr().lock(), "waxseal: {text}");
 }
 

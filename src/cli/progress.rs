@@ -2,10 +2,23 @@
 
 use super::output::people_size;
 use crate::admin::protocol::ProgressView;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Back to the line's begin, and nothing right of it (ECMA-48 §8.3.41).
 const ERASE: &str = "\r\x1b[K";
+
+/// Whether the line is there. Standard error has one, and whoever writes there clears it first.
+static IS_THERE: AtomicBool = AtomicBool::new(false);
+
+/// Takes the line away, where there is one.
+pub(super) fn clear() {
+    if IS_THERE.swap(false, Ordering::Relaxed) {
+        write(ERASE);
+    }
+}
 
 /// The line; it is gone once the work is done.
 pub(super) struct ProgressLine {
@@ -24,6 +37,7 @@ impl ProgressLine {
         if let Ok(view) = serde_json::from_value::<ProgressView>(value)
             && self.is_seen
         {
+            IS_THERE.store(true, Ordering::Relaxed);
             write(&format!("{ERASE}{}", line(self.what, &view)));
         }
     }
@@ -31,9 +45,7 @@ impl ProgressLine {
 
 impl Drop for ProgressLine {
     fn drop(&mut self) {
-        if self.is_seen {
-            write(ERASE);
-        }
+        clear();
     }
 }
 
