@@ -14,9 +14,9 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::Instant,
 };
-use support::{House, Provider, Ran, Running, run, until, waxseal};
+use support::{House, PATIENCE, Provider, Ran, Running, run, until, waxseal};
 use waxseal::{
     mail::{BodyType, Envelope, ForwardPath, ReversePath},
     sandbox::{Fault, Point, Received, SandboxOptions},
@@ -540,8 +540,13 @@ fn kill_9_during_the_pickup_loses_nothing() {
         for number in 0..MESSAGES / KILLS {
             put(&spool, &format!("m{kill}-{number}"));
         }
+        // Somewhere between the first and the last that it takes.
+        let left = fastrand::usize(MESSAGES / KILLS / 4..MESSAGES / KILLS);
         let mut daemon = house.serve();
-        std::thread::sleep(Duration::from_millis(fastrand::u64(0..300)));
+        let deadline = Instant::now() + PATIENCE;
+        while waiting(&house) > left {
+            assert!(Instant::now() < deadline, "the spool is not taken");
+        }
         daemon.kill();
         under_way += usize::from(waiting(&house) > 0);
     }
