@@ -77,11 +77,17 @@ fn verifying_shows_how_far_it_has_come_of_a_queue_at_work_and_of_one_that_is_sto
     // With `--json` the progress is beside the JSON, not in it.
     let (terminal, device) = Terminal::open();
     let mut command = waxseal();
-    command.args(["queue", "verify", "--json", "--config"]).arg(house.config()).stderr(device);
+    command
+        .args(["queue", "verify", "--json", "--config"])
+        .arg(house.config())
+        .env("TERM", "xterm")
+        .stderr(device);
     let output = command.output().unwrap();
     drop(command);
     assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["sound"].as_bool().unwrap());
     assert!(terminal.screen().contains("reading the queue: "));
+    let (code, screen) = at_terminal(&house, &["queue", "verify"], &[("TERM", "dumb")]);
+    assert!(code == 0 && screen.starts_with("messages ") && !screen.contains('\x1b'), "{screen}");
     daemon.signal(Signal::TERM);
     assert!(daemon.wait().success());
     look("reading the queue: 100 %, 1.8 MiB of 1.8 MiB", "waxseal: the daemon is not running");

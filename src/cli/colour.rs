@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal},
 };
 
 /// How a word is to be taken.
@@ -19,7 +19,7 @@ impl Tone {
     fn of(word: &str) -> Option<Self> {
         match word {
             "ready" | "ok" | "✓" | "sound" => Some(Self::Good),
-            "deferred" | "held" | "inactive" => Some(Self::Waiting),
+            "deferred" | "held" | "inactive" | "warning:" => Some(Self::Waiting),
             "failing" | "needs_authorization" | "failed" | "FAILED" | "✗" | "DAMAGED" => Some(Self::Bad),
             _ => None,
         }
@@ -38,13 +38,18 @@ impl Tone {
 
 /// Whether standard output is to be coloured.
 pub(super) fn is_wanted() -> bool {
-    io::stdout().is_terminal()
-        && wants(std::env::var_os("NO_COLOR").as_deref(), std::env::var_os("TERM").as_deref())
+    let no_color = std::env::var_os("NO_COLOR");
+    // Nobody has asked for none (no-color.org).
+    no_color.is_none_or(|set| set.is_empty()) && obeys(&io::stdout())
 }
 
-/// Nobody has asked for none (no-color.org), and the terminal is one that knows of colours.
-fn wants(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
-    no_color.is_none_or(OsStr::is_empty) && term.is_some_and(|term| !term.is_empty() && term != "dumb")
+/// Whether this is a terminal that obeys control sequences.
+pub(super) fn obeys(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && knows_sequences(std::env::var_os("TERM").as_deref())
+}
+
+fn knows_sequences(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 /// A text in a tone.
@@ -83,20 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_wants_none_gets_none() {
-        for (no_color, term, wanted) in [
-            (None, Some("xterm-256color"), true),
-            (Some(""), Some("xterm"), true),
-            (Some("1"), Some("xterm"), false),
-            (None, Some("dumb"), false),
-            (None, Some(""), false),
-            (None, None, false),
-        ] {
-            assert_eq!(
-                wants(no_color.map(OsStr::new), term.map(OsStr::new)),
-                wanted,
-                "{no_color:?} {term:?}"
-            );
+    fn a_terminal_that_says_nothing_of_itself_gets_no_sequences() {
+        for (term, knows) in
+            [(Some("xterm-256color"), true), (Some("dumb"), false), (Some(""), false), (None, false)]
+        {
+            assert_eq!(knows_sequences(term.map(OsStr::new)), knows, "{term:?}");
         }
     }
 }

@@ -1,9 +1,10 @@
-//! How far long work has come: a line on standard error that is written over, and only where that is a terminal.
+//! How far long work has come: a line on standard error that is written over, and only at a terminal
+//! that can.
 
-use super::output::people_size;
+use super::{colour, output::people_size};
 use crate::admin::protocol::ProgressView;
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -29,7 +30,7 @@ pub(super) struct ProgressLine {
 impl ProgressLine {
     /// Of work that is called `what`. Nothing is shown yet.
     pub(super) fn new(what: &'static str) -> Self {
-        Self { what, is_seen: io::stderr().is_terminal() }
+        Self { what, is_seen: colour::obeys(&io::stderr()) }
     }
 
     /// Shows what the daemon says of its progress. What is none is passed over: the daemon may be of another version.

@@ -3,7 +3,7 @@
 use super::{
     account,
     client::ask_once,
-    colour::{self, Tone},
+    colour,
     output::{complain, people_size, say, say_json},
 };
 use crate::admin::protocol::{ListenerView, Request, StatusView};
@@ -39,10 +39,8 @@ pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
     say(&format!("last hour  {}", hours.join(", ")));
     say("");
     account::table(status.accounts);
-    let heading =
-        if colour::is_wanted() { colour::paint(Tone::Waiting, "warning:") } else { "warning:".into() };
     for warning in status.warnings {
-        say(&format!("{heading} {warning}"));
+        say(&format!("{} {warning}", colour::shown("warning:")));
     }
     ExitCode::SUCCESS
 }
