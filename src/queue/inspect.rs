@@ -100,20 +100,17 @@ fn segment_name(number: SegmentNumber) -> String {
     journal::segment_path(Path::new(JOURNAL), number).display().to_string()
 }
 
-/// Octets that there are to read. What goes meanwhile is none of them.
+/// Octets that there are to read. What goes meanwhile, or cannot be looked at, is none of them: reading it will tell.
 fn octets(directory: &Path, end: (SegmentNumber, u32)) -> io::Result<u64> {
-    let length = |path: &Path| match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        found => found.map(|found| found.len()),
-    };
+    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
     let journal = directory.join(JOURNAL);
     let mut octets = 0;
     for number in journal::list(&journal)?.into_iter().filter(|number| *number <= end.0) {
         let limit = if number == end.0 { u64::from(end.1) } else { u64::MAX };
-        octets += length(&journal::segment_path(&journal, number))?.min(limit);
+        octets += length(&journal::segment_path(&journal, number)).min(limit);
     }
     for entry in fs::read_dir(directory.join(CONTENT))? {
-        octets += length(&entry?.path())?;
+        octets += length(&entry?.path());
     }
     Ok(octets)
 }
@@ -130,7 +127,7 @@ fn read_journal(directory: &Path, end: (SegmentNumber, u32), course: &mut Course
                     (segment, read) = (place.segment, 0);
                 }
                 let behind = u64::from(place.offset) + u64::from(place.length);
-                course.advance(behind - read);
+                course.advance(behind.saturating_sub(read));
                 read = behind;
                 audit.record(&record, || Spot {
                     file: segment_name(place.segment),
