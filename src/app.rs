@@ -5,6 +5,7 @@ mod day;
 mod gate;
 mod learn;
 mod prover;
+pub mod shared;
 mod sockets;
 mod upstreams;
 
@@ -14,6 +15,7 @@ use crate::{
     account::token::TokenState,
     admin::{self, AdminToken, Health, Refusal, Service},
     config::{Config, LiveConfig, Snapshot, front_door, load_from_process_env},
+    database::{Database, Settings},
     history::History,
     inbound::{Admission, Pickup},
     oauth::{self, Tokens},
@@ -99,8 +101,12 @@ impl App {
             torn = recovery.torn, orphans = recovery.orphans,
             "queue opened"
         );
-        let store = store::open(&state_dir)?;
-        let tokens = Tokens::new(store, &config.accounts);
+        let database = config.store.as_ref().map(Database::open).transpose()?;
+        let store = match &database {
+            None => store::open(&state_dir)?,
+            Some(database) => shared::open(database, &state_dir)?,
+        };
+        let tokens = Tokens::new(store, &config.accounts).await;
         let live = LiveConfig::new(config);
         let upstreams = Arc::new(Upstreams::new(queue.clone(), tokens.clone()));
         upstreams.configure(&live.get());
@@ -117,7 +123,7 @@ impl App {
             reloaded.clone(),
         );
         let upstream_of = upstreams.clone();
-        let service = Arc::new(Service::new(
+        let service = Service::new(
             live.clone(),
             queue.clone(),
             tokens.clone(),
@@ -125,7 +131,8 @@ impl App {
             Arc::new(move |account| upstream_of.get(account)),
             Arc::new(prover::LoginProver { live: live.clone() }),
             path,
-        ));
+        );
+        let service = Arc::new(service.sharing(database.clone()));
         let control = state_dir.join("control.sock");
         tasks.spawn(admin::serve_control(&control, service.clone(), rest.clone())?);
         let bound = Arc::new(AtomicBool::new(false));
@@ -137,6 +144,10 @@ impl App {
         }
         tasks.spawn(resume_on_new_tokens(tokens.clone(), queue.clone(), rest.clone()));
         tasks.spawn(oauth::refresher::run(tokens.clone(), rest.clone()));
+        tasks.spawn(oauth::turn::follow(tokens.clone(), rest.clone()));
+        if let Some(database) = database.clone() {
+            tasks.spawn(database.attend(rest.clone()));
+        }
         tasks.spawn(alerts::watch(service.clone(), reloaded, rest.clone()));
         tasks.spawn(keep_house(queue.clone(), rest.clone()));
         tasks.spawn(day::keep(queue.clone(), &state_dir, rest.clone()));
@@ -256,7 +267,7 @@ fn reload_with(
             }
             queue.set_settings(config.queue.clone());
             queue.history().set_keep(config.history.keep);
-            tokens.reconfigure(&config.accounts);
+            tokens.reconfigure(&config.accounts).await;
             live.set(Snapshot::new(config));
             upstreams.configure(&live.get());
             reloaded.notify_one();
@@ -295,6 +306,10 @@ fn keep_what_is_bound(mut config: Config, old: &Config) -> (Config, Vec<String>)
     if keep(places(&config) != places(old), "[limits] connections or connections_per_client has changed") {
         config.limits.connections = old.limits.connections;
         config.limits.connections_per_client = old.limits.connections_per_client;
+    }
+    let was = old.store.as_ref().map(Settings::identity);
+    if keep(config.store.as_ref().map(Settings::identity) != was, "[store] has changed") {
+        config.store.clone_from(&old.store);
     }
     if keep(config.log != old.log, "[log] has changed") {
         config.log.clone_from(&old.log);

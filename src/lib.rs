@@ -27,6 +27,7 @@ pub mod store;
 pub mod account;
 pub mod smtp;
 
+pub mod database;
 pub mod failpoint;
 pub mod mail;
 pub mod meter;

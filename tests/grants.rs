@@ -53,7 +53,7 @@ fn code(interval: u64, expires_in: u64) -> Answer {
 
 async fn device_bench(answers: impl IntoIterator<Item = Answer>) -> Bench {
     let mut bench = Bench::new(None, answers).await;
-    bench.restart(&by_device(&bench));
+    bench.restart(&by_device(&bench)).await;
     bench
 }
 
@@ -122,7 +122,7 @@ async fn a_device_flow_ends_where_the_person_or_the_clock_says_no() {
     let bench = device_bench([code(1, 900), json(401, r#"{"error":"invalid_client"}"#)]).await;
     let error = asked_by_device(&bench).await.0.unwrap_err();
     assert!(error.to_string().contains("invalid_client"), "{error}");
-    assert!(bench.store.list().unwrap().is_empty());
+    assert!(bench.store.list().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_service_account_signs_for_the_mailbox_and_nobody_signs_in() {
         key: rsa_key(),
     };
     let account = with(&bench, |login| login.grant = Grant::ServiceAccount(service));
-    bench.restart(&account);
+    bench.restart(&account).await;
     assert!(matches!(bench.state(), TokenState::Refreshing { trouble: None }));
     assert_eq!(bench.got().await, "a1");
     let form = &bench.provider.requests()[0];
@@ -197,7 +197,7 @@ async fn a_service_account_signs_for_the_mailbox_and_nobody_signs_in() {
     let again =
         verified(&bench.provider.requests()[1]["assertion"], &signature::RSA_PKCS1_2048_8192_SHA256).1;
     assert_ne!(claims["jti"], again["jti"]);
-    bench.restart(&account);
+    bench.restart(&account).await;
     assert_eq!(bench.got().await, "a2");
     assert_eq!(bench.journal(), ["asked", "kept - -", "asked", "kept - -"]);
 }
@@ -207,7 +207,7 @@ async fn a_service_account_that_is_refused_is_the_operators_to_mend() {
     let refusal = r#"{"error":"unauthorized_client","error_description":"Client is unauthorized to retrieve access tokens using this method"}"#;
     let mut bench = Bench::new(None, [json(401, refusal)]).await;
     let service = ServiceAccount { issuer: "robot@project.example".into(), key_id: None, key: rsa_key() };
-    bench.restart(&with(&bench, |login| login.grant = Grant::ServiceAccount(service)));
+    bench.restart(&with(&bench, |login| login.grant = Grant::ServiceAccount(service))).await;
     let error = bench.get().await.unwrap_err();
     assert!(
         matches!(&error, NoToken::Misconfigured { reason, .. } if reason.contains("unauthorized_client"))
@@ -252,13 +252,13 @@ async fn a_certificate_takes_the_place_of_the_secret_in_every_request() {
             }
             login.grant = Grant::SignIn(certified(prefers_pss), sign_in);
         });
-        bench.restart(&account);
+        bench.restart(&account).await;
         let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap().state;
         bench.tokens.finish(callback(&state, "c1"), willing()).await.unwrap();
         bench.tokens.refresh_now(&id()).await.unwrap();
         asked_by_device(&bench).await.0.unwrap();
         let own = with(&bench, |login| login.grant = Grant::ClientCredentials(certified(prefers_pss)));
-        bench.restart(&own);
+        bench.restart(&own).await;
         assert_eq!(bench.got().await, "a4");
 
         let requests = bench.provider.requests();
@@ -330,7 +330,7 @@ async fn another_mailbox_than_the_accounts_is_found_out() {
         error.contains("boss@example.com") && error.contains("sign in as support@example.com"),
         "{error}"
     );
-    assert!(bench.store.list().unwrap().is_empty());
+    assert!(bench.store.list().await.unwrap().is_empty());
     // A delegate of a shared mailbox is another one too, and the mail server lets them.
     let done = finished(&bench, Proof::Works).await.unwrap();
     assert!(done.remark.unwrap().contains("boss@example.com"));
@@ -345,11 +345,11 @@ async fn the_end_of_a_refresh_token_is_kept_where_the_provider_tells_it() {
     let bench = Bench::new(None, [json(200, week), json(200, rotated)]).await;
     let start = SystemTime::now();
     finished(&bench, Proof::Works).await.unwrap();
-    let consent = || bench.store.load(&id()).unwrap().unwrap().consent.unwrap();
-    let left = consent().ends_at.unwrap().duration_since(start).unwrap();
+    let consent = async || bench.store.load(&id()).await.unwrap().tokens.unwrap().consent.unwrap();
+    let left = consent().await.ends_at.unwrap().duration_since(start).unwrap();
     assert!(left >= Duration::from_secs(604_799) && left < Duration::from_secs(604_860));
     bench.tokens.refresh_now(&id()).await.unwrap();
     // The new one has a life of its own, of which nothing is known.
-    assert_eq!(consent().refresh_token.expose_secret(), "r2");
-    assert!(consent().ends_at.is_none() && consent().rotated_at > consent().authorized_at);
+    assert_eq!(consent().await.refresh_token.expose_secret(), "r2");
+    assert!(consent().await.ends_at.is_none() && consent().await.rotated_at > consent().await.authorized_at);
 }

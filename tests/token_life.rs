@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use waxseal::{
     account::{Account, AccountId, Client, ClientProof, Grant, Login, token::TokenSet},
     oauth::{TokenSource, Tokens, refresher},
-    store::{StoreError, TokenStore},
+    store::{Kept, Over, Saved, StoreFuture, TokenStore, Version},
 };
 
 const ACCOUNTS: usize = 20;
@@ -275,21 +275,28 @@ struct Watched {
 }
 
 impl TokenStore for Watched {
-    fn load(&self, account: &AccountId) -> Result<Option<TokenSet>, StoreError> {
+    fn load<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Kept> {
         self.store.load(account)
     }
 
-    fn save(&self, account: &AccountId, tokens: &TokenSet) -> Result<(), StoreError> {
-        self.store.save(account, tokens)?;
-        self.world.unsaved.lock().unwrap().remove(&account.as_str().parse().unwrap());
-        Ok(())
+    fn save<'a>(
+        &'a self,
+        account: &'a AccountId,
+        tokens: &'a TokenSet,
+        over: Over,
+    ) -> StoreFuture<'a, Saved> {
+        Box::pin(async move {
+            let saved = self.store.save(account, tokens, over).await?;
+            self.world.unsaved.lock().unwrap().remove(&account.as_str().parse().unwrap());
+            Ok(saved)
+        })
     }
 
-    fn forget(&self, account: &AccountId) -> Result<(), StoreError> {
+    fn forget<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Version> {
         self.store.forget(account)
     }
 
-    fn list(&self) -> Result<Vec<AccountId>, StoreError> {
+    fn list(&self) -> StoreFuture<'_, Vec<AccountId>> {
         self.store.list()
     }
 }
@@ -351,7 +358,7 @@ async fn live(directory: &Path) {
     let accounts: Vec<Account> = (0..ACCOUNTS).map(|number| of(&provider, number)).collect();
     let store = waxseal::store::open_with(directory, None).unwrap();
     let store = Arc::new(Watched { store, world: world.clone() });
-    let tokens = Tokens::with_clock(store, &accounts, clock);
+    let tokens = Tokens::with_clock(store, &accounts, clock).await;
     let stop = CancellationToken::new();
     let refreshing = tokio::spawn(refresher::run(tokens.clone(), stop.clone()));
     for account in (0..ACCOUNTS).filter(|account| !kind(*account).idle) {

@@ -140,7 +140,7 @@ impl Scene {
         let store = store::open_with(self.directory.path(), None).unwrap();
         let of_day = self.clock.clone();
         let of_day = move || SystemTime::UNIX_EPOCH + Duration::from_millis(of_day.now());
-        let tokens = Tokens::with_clock(store, &accounts, Arc::new(of_day));
+        let tokens = Tokens::with_clock(store, &accounts, Arc::new(of_day)).await;
         let queue = open_queue(self.directory.path(), clock);
         let account = Arc::new(self.account.clone());
         let upstream =

@@ -51,7 +51,7 @@ async fn a_rotated_token_that_cannot_be_kept_is_not_used_until_it_can() {
     let error = bench.get().await.unwrap_err();
     assert!(matches!(&error, NoToken::Unavailable { reason, .. } if reason.contains("disk full")), "{error}");
     bench.store.full.store(false, Ordering::SeqCst);
-    bench.tokens.reconfigure(&[account(&bench.provider, None)]);
+    bench.tokens.reconfigure(&[account(&bench.provider, None)]).await;
     assert_eq!(bench.got().await, "a1");
     assert_eq!(bench.journal(), ["asked", "kept r2 r1"]);
 }
@@ -83,7 +83,7 @@ async fn invalid_grant_rejects_and_keeps_the_tokens() {
     assert!(matches!(bench.get().await, Err(NoToken::Rejected { .. })));
     assert!(matches!(bench.state(), TokenState::Rejected { .. }));
     assert_eq!(bench.provider.requests().len(), 1);
-    assert!(bench.store.load(&id()).unwrap().is_some());
+    assert!(bench.store.load(&id()).await.unwrap().tokens.is_some());
     assert_eq!(changes.recv().await.unwrap(), id());
     // The operator may insist.
     bench.tokens.refresh_now(&id()).await.unwrap();
@@ -175,11 +175,11 @@ async fn a_server_that_is_not_there_and_plain_http_are_unavailable() {
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     bench.provider.url = format!("http://{}/token", gone.local_addr().unwrap()).parse().unwrap();
     drop(gone);
-    bench.tokens.reconfigure(&[account(&bench.provider, None)]);
+    bench.tokens.reconfigure(&[account(&bench.provider, None)]).await;
     let error = bench.get().await.unwrap_err();
     assert!(matches!(&error, NoToken::Unavailable { reason, .. } if reason.contains("refused")), "{error}");
     bench.provider.url = "http://example.com/token".parse().unwrap();
-    bench.tokens.reconfigure(&[account(&bench.provider, None)]);
+    bench.tokens.reconfigure(&[account(&bench.provider, None)]).await;
     let error = bench.get().await.unwrap_err();
     assert!(error.to_string().contains("must be https"), "{error}");
 }
@@ -297,7 +297,7 @@ async fn forget_drops_the_tokens() {
     bench.got().await;
     bench.tokens.forget(&id()).await.unwrap();
     assert!(matches!(bench.get().await, Err(NoToken::Unauthorized { .. })));
-    assert!(bench.store.list().unwrap().is_empty());
+    assert!(bench.store.list().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -330,12 +330,12 @@ async fn thirty_days_of_rotation_lose_no_grant() {
     let now = hour.clone();
     let clock = Arc::new(move || start + Duration::from_secs(3600 * now.load(Ordering::SeqCst)));
     let accounts = [account(&bench.provider, None)];
-    let mut tokens = Tokens::with_clock(bench.store.clone(), &accounts, clock.clone());
+    let mut tokens = Tokens::with_clock(bench.store.clone(), &accounts, clock.clone()).await;
     for at in 0..hours {
         hour.store(at, Ordering::SeqCst);
         // Every other day the daemon is restarted.
         if at % 48 == 47 {
-            tokens = Tokens::with_clock(bench.store.clone(), &accounts, clock.clone());
+            tokens = Tokens::with_clock(bench.store.clone(), &accounts, clock.clone()).await;
         }
         let token = tokens.access_token(&id()).await.unwrap();
         assert_eq!(token.secret.expose_secret(), format!("a{}", at + 1));
@@ -361,7 +361,7 @@ async fn a_client_in_its_own_name_asks_by_itself_and_nobody_signs_in() {
     // A restart has it from the store.
     assert_eq!(bench.journal(), ["asked", "kept - -"]);
     let own = in_its_own_name(&bench.provider);
-    bench.restart(&own);
+    bench.restart(&own).await;
     assert_eq!(bench.got().await, "a1");
     assert_eq!(bench.provider.requests().len(), 1);
 }
@@ -380,7 +380,7 @@ async fn a_refused_client_in_its_own_name_needs_nobody_but_its_operator() {
         // It is asked again slowly, and at once after a reload.
         assert!(bench.get().await.is_err());
         assert_eq!(bench.provider.requests().len(), 1);
-        bench.tokens.reconfigure(&[in_its_own_name(&bench.provider)]);
+        bench.tokens.reconfigure(&[in_its_own_name(&bench.provider)]).await;
         assert_eq!(bench.got().await, "a1");
     }
 }
@@ -434,9 +434,28 @@ async fn a_consent_outlives_a_grant_that_needs_none_and_neither_has_the_others_t
 
     // The operator goes back, by a reload and by a restart.
     let person = account(&bench.provider, None);
-    bench.tokens.reconfigure(std::slice::from_ref(&person));
+    bench.tokens.reconfigure(std::slice::from_ref(&person)).await;
     assert!(matches!(bench.state(), TokenState::Refreshing { .. }));
-    bench.restart(&person);
+    bench.restart(&person).await;
     assert_eq!(bench.got().await, "a2");
     assert_eq!(bench.provider.refresh_tokens(), ["r1"]);
+}
+
+/// Somebody consents anew, at another node, while this one's refresh is on its way: what a person agreed to stays.
+#[tokio::test]
+async fn a_refresh_that_comes_too_late_does_not_replace_what_another_node_has_kept() {
+    let late = Answer { delay: Duration::from_millis(400), ..grants("late", Some("late-refresh")) };
+    let bench = Bench::new(Some(stale("before", None)), [late]).await;
+    let mut consented = stale("consented", None);
+    consented.refreshed_at = SystemTime::now();
+    consented.access_token = Some(("fresh".into(), SystemTime::now() + Duration::from_secs(3600)));
+    let (got, ()) = tokio::join!(bench.got(), async {
+        while bench.provider.requests().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        bench.store.put(&id(), &consented).await;
+    });
+    assert_eq!(got, "fresh");
+    let kept = bench.store.load(&id()).await.unwrap().tokens.unwrap().consent.unwrap();
+    assert_eq!(kept.refresh_token.expose_secret(), "consented");
 }

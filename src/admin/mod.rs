@@ -8,6 +8,7 @@ pub mod examination;
 mod http;
 mod metrics;
 mod moving;
+mod nodes;
 pub mod protocol;
 mod reloads;
 mod service;

@@ -8,7 +8,7 @@ mod verify;
 
 pub use examination::{ExaminationView, StepView};
 pub use passphrase::Passphrase;
-pub use status::{ListenerView, RateView, RefusedReload, StatusView};
+pub use status::{ListenerView, NodeView, RateView, RefusedReload, StatusView, StoreView};
 pub use verify::{FindingView, ProgressView, VerifyView};
 
 use serde::{Deserialize, Serialize};

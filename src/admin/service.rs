@@ -3,13 +3,14 @@
 use super::{
     authorize::Waiting,
     doors::Doors,
-    protocol::{Answer, ListenerView, QueueChange, RateView, Request, StatusView},
+    protocol::{Answer, ListenerView, QueueChange, RateView, Request, StatusView, StoreView},
     reloads::{Refusal, Reload, Reloads},
     views::message,
 };
 use crate::{
     account::{Account, AccountId, Login},
     config::{ListenerSettings, LiveConfig, Snapshot},
+    database::Database,
     mail::{QueueId, Timestamp},
     meter::{Sums, unix_millis},
     oauth::{Prover, Tokens},
@@ -62,6 +63,8 @@ pub struct Service {
     pub(super) doors: Doors,
     /// The main configuration file, where it is not in the default place.
     pub(super) main_file: Option<PathBuf>,
+    /// What this node shares with others, where it does.
+    pub(super) database: Option<Database>,
     /// One edit of the configuration at a time.
     pub(super) editing: tokio::sync::Mutex<()>,
 }
@@ -110,8 +113,14 @@ impl Service {
             waiting: Waiting::default(),
             doors: Doors::default(),
             main_file,
+            database: None,
             editing: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// With the database that this node shares with others.
+    pub fn sharing(self, database: Option<Database>) -> Self {
+        Self { database, ..self }
     }
 
     /// Re-reads the configuration. What comes of it `status` knows, too, until a later one goes through.
@@ -276,6 +285,8 @@ impl Service {
             warnings
                 .push(format!("the history cannot be written: {trouble}. Mail goes on; look at the disk"));
         }
+        let store = self.store().await;
+        warnings.extend(store.iter().flat_map(StoreView::warnings));
         let kept_back = self.queue.kept_back();
         if kept_back > 0 {
             warnings.push(format!("{kept_back} failed messages wait to be told of in a digest: their senders have been told of ten others within the hour"));
@@ -311,6 +322,7 @@ impl Service {
             rates: self.rates(),
             configured_at: Timestamp::new(self.reloads.in_force_since()).to_string(),
             refused_reload: self.reloads.refused(),
+            store,
             warnings,
         })
     }

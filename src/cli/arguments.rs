@@ -89,6 +89,12 @@ pub enum Command {
         #[command(subcommand)]
         command: QueueCommand,
     },
+    /// The database that several nodes share
+    Store {
+        /// What to do.
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// What became of a message, to the provider's own reply
     #[command(after_help = examples::TRACE)]
     Trace {
@@ -280,6 +286,32 @@ pub enum QueueCommand {
     /// Take out of the queue for good
     #[command(after_help = examples::QUEUE_REMOVE)]
     Remove(Which),
+}
+
+/// `waxseal store`.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Make the tables, or bring them up to this version of waxseal; nodes that run may go on
+    #[command(after_help = examples::STORE_MIGRATE)]
+    Migrate {
+        /// A file with the URL of a role that may make tables, in place of the one in the configuration; - is standard input
+        #[arg(long, value_name = "FILE")]
+        owner_url_file: Option<PathBuf>,
+    },
+    /// Look at the database, its tables, its clock, the key and the nodes; exit 1 where something needs a hand
+    #[command(after_help = examples::STORE_CHECK)]
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take the tokens that this host has of its own into the database; the daemon has to be stopped
+    #[command(after_help = examples::STORE_IMPORT)]
+    Import {
+        /// Also in place of tokens that are there already
+        #[arg(long)]
+        replace: bool,
+    },
 }
 
 /// Which messages.

@@ -96,6 +96,9 @@ pub fn report(loaded: &Loaded) -> String {
     );
     let _ = writeln!(out, "spool      {}", config.spool.display());
     let _ = writeln!(out, "bounces    {}", bounces(queue));
+    if let Some(store) = &config.store {
+        let _ = writeln!(out, "store      PostgreSQL, as node {}", store.node);
+    }
     let _ = writeln!(out, "history    keep {}", show_duration(config.history.keep));
     let _ = writeln!(out, "alerts     {}", alerts(&config.alert));
     let _ = match &config.admin {

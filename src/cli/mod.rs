@@ -22,6 +22,7 @@ mod runtime;
 mod sendmail;
 mod serve;
 mod status;
+mod store;
 mod systemd;
 mod terminal;
 mod trace;
@@ -64,6 +65,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Import(arguments) => import::import(config, &arguments),
         Command::Queue { command } => queue::queue(config, command),
         Command::Trace { query, limit, json } => trace::trace(config, &query, limit, json),
+        Command::Store { command } => store::store(config, command),
         Command::Status { json } => status::status(config, json),
         Command::Reload => status::reload(config),
         Command::AdminUrl => admin_url::admin_url(config),

@@ -34,6 +34,20 @@ pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
     }
     let counts: Vec<String> = status.queue.iter().map(|(state, count)| format!("{count} {state}")).collect();
     say(&format!("queue      {}; {} on disk", counts.join(", "), people_size(status.queue_bytes)));
+    if let Some(store) = &status.store {
+        let nodes = |there| {
+            let names: Vec<_> = store
+                .nodes
+                .iter()
+                .filter(|node| node.there == there)
+                .map(|node| node.name.as_str())
+                .collect();
+            names.join(", ")
+        };
+        let silent = Some(nodes(false)).filter(|names| !names.is_empty());
+        let silent = silent.map_or_else(String::new, |names| format!("; silent {names}"));
+        say(&format!("store      PostgreSQL; this is {}, there are {}{silent}", store.node, nodes(true)));
+    }
     let hour = |what: &str| format!("{} {what}", status.rates.get(what).map_or(0, |rate| rate.hour));
     let hours = ["received", "delivered", "deferred", "failed", "rejected"].map(hour);
     say(&format!("last hour  {}", hours.join(", ")));

@@ -1,4 +1,4 @@
-//! Every key that the configuration knows, its type, and whether its feature exists yet.
+//! Every key that the configuration knows, and its type.
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +15,6 @@ pub(super) enum Kind {
     Texts,
     /// A secret in one of its four forms.
     Secret,
-    /// Known, but its feature is not there yet.
-    NotYet,
     /// `[name]`.
     Table(&'static [Key]),
     /// `[name.ID]`.
@@ -52,7 +50,7 @@ pub(super) const ROOT: &[Key] = &[
     key("application", Kind::Map(APPLICATION)),
     key("account", Kind::Map(ACCOUNT)),
     key("queue", Kind::Table(QUEUE)),
-    key("store", Kind::NotYet),
+    key("store", Kind::Table(STORE)),
     key("limits", Kind::Table(LIMITS)),
     key("admin", Kind::Table(ADMIN)),
     key("alert", Kind::Table(ALERT)),
@@ -131,6 +129,8 @@ const QUEUE: &[Key] = &[
     key("spool", Kind::Text),
 ];
 
+const STORE: &[Key] = &[key("url", Kind::Secret), key("node", Kind::Text), key("ca_file", Kind::Text)];
+
 const LIMITS: &[Key] = &[
     key("message_size", Kind::Size),
     key("recipients", COUNT),
@@ -163,7 +163,7 @@ pub(super) fn is_plain_leaf(name: &str) -> bool {
     fn among(keys: &[Key], name: &str) -> bool {
         keys.iter().any(|key| match key.kind {
             Kind::Table(keys) | Kind::Map(keys) | Kind::Tables(keys) => among(keys, name),
-            Kind::Secret | Kind::NotYet => false,
+            Kind::Secret => false,
             _ => key.name == name,
         })
     }

@@ -9,6 +9,7 @@ use super::{
     secrets::Secrets,
     sections, shape,
     source::Source,
+    store,
     tree::{Entry, Place, Value},
     users,
 };
@@ -131,6 +132,7 @@ pub fn load_with(
         history: sections::history(&root, &mut reader),
         alert: alert::alert(&root, &mut reader),
         log: sections::log(&root, &mut reader),
+        store: store::store(&root, &secrets, &mut reader),
         warnings: Vec::new(),
     };
     reader.stop_on_errors()?;

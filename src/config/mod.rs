@@ -30,6 +30,7 @@ mod service_account;
 mod settings;
 mod shape;
 mod source;
+mod store;
 mod tls;
 mod tree;
 mod units;

@@ -38,6 +38,12 @@ impl<'a> Secrets<'a> {
         Some(SecretString::from(text.as_str()))
     }
 
+    /// The secret under `entry` of a section that is there once.
+    pub(super) fn single(&self, entry: &Entry, reader: &mut Reader) -> Option<SecretString> {
+        let (text, _) = self.text(entry, reader)?;
+        Some(SecretString::from(text.as_str()))
+    }
+
     /// The password under `entry` of a local user, or its hash.
     pub(super) fn local_password(
         &mut self,

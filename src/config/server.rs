@@ -79,7 +79,7 @@ fn host(entry: &Entry, text: &str, reader: &mut Reader) -> Option<String> {
 }
 
 /// Read now, so that a wrong file is found at `waxseal check` and not at the first delivery.
-fn ca_file(table: &Tree, reader: &mut Reader) -> Option<PathBuf> {
+pub(super) fn ca_file(table: &Tree, reader: &mut Reader) -> Option<PathBuf> {
     let entry = table.get("ca_file")?;
     let path = reader.resolve(entry, text(table, "ca_file")?);
     let pem = match std::fs::read(&path) {

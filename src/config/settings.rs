@@ -43,6 +43,8 @@ pub struct Config {
     pub alert: AlertSettings,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[store]`; `None` where this host's disk is the store.
+    pub store: Option<crate::database::Settings>,
     /// What an operator should know, although the configuration is valid: the old form, plain-text logins,
     /// validation turned off. One sentence each, with file and line where known.
     pub warnings: Vec<String>,

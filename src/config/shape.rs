@@ -35,11 +35,8 @@ fn hide_secrets(entry: &Entry, reader: &mut Reader) {
                 }
                 return;
             }
-            (Some(Kind::Secret | Kind::NotYet) | None, value) => {
+            (Some(Kind::Secret) | None, value) => {
                 match value {
-                    // No single key of a feature to come is a secret; those sit in its tables.
-                    Value::Text(_) | Value::Integer(_) | Value::Flag(_)
-                        if matches!(kind, Some(Kind::NotYet)) && entry.path.contains('.') => {}
                     Value::Table(table) => table.values().for_each(|e| visit(e, None, hidden)),
                     Value::List(items) => items.iter().for_each(|e| visit(e, None, hidden)),
                     _ => hidden.push(entry.place.clone()),
@@ -91,10 +88,6 @@ fn names(keys: &[Key]) -> String {
 
 fn value(entry: &Entry, kind: Kind, reader: &mut Reader) {
     match (kind, &entry.value) {
-        (Kind::NotYet, _) => {
-            let leaf = entry.path.rsplit('.').next().unwrap_or(&entry.path);
-            reader.error_at_key(entry, format!("`{leaf}` is not supported yet"), None);
-        }
         (Kind::Text, Value::Text(_)) | (Kind::Flag, Value::Flag(_)) => {}
         (Kind::Size, Value::Text(_) | Value::Integer(_)) => {}
         (Kind::Integer(least, most), Value::Integer(number)) if (least..=most).contains(number) => {}
@@ -187,7 +180,6 @@ fn wanted(kind: Kind, path: &str) -> String {
         Kind::Table(_) => format!("a table `[{path}]`"),
         Kind::Map(_) => format!("a table for each: `[{path}.ID]`"),
         Kind::Tables(_) => format!("tables: `[[{path}]]`"),
-        Kind::NotYet => "nothing yet".into(),
     }
 }
 

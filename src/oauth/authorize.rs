@@ -260,7 +260,7 @@ impl Shared {
         match weigh(proof, username, &granted.signed_in, has_another) {
             Verdict::LetGo(reason) => Err(AuthorizeError::Unproved(reason)),
             Verdict::Keep(remark) => {
-                self.install(entry, account, granted, refresh_token).await?;
+                self.install(entry, granted, refresh_token).await?;
                 if let Some(remark) = &remark {
                     warn!(account = %account.id, %remark, "account authorized, with a remark");
                 }

@@ -15,6 +15,7 @@ pub mod refresher;
 mod renew;
 mod standing;
 mod tokens;
+pub mod turn;
 
 pub use authorize::{Authorization, AuthorizeError, Authorized, BY_LINK, WAITED_FOR};
 pub use callback::{Callback, CallbackError};

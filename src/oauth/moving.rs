@@ -112,15 +112,8 @@ impl Tokens {
                 return Ok(Some("it has a grant already; --replace takes this one in its place".to_owned()));
             }
         }
-        let (id, kept) = (account.clone(), tokens.clone());
-        self.0.with_store(move |store| store.save(&id, &kept)).await?;
-        {
-            let mut standing = entry.standing();
-            standing.tokens = Some(tokens);
-            standing.loaded = true;
-            standing.unsaved = false;
-            standing.works();
-        }
+        self.0.keep(&entry, tokens).await?;
+        entry.standing().works();
         info!(account = %account, "tokens taken in");
         self.0.signal(&account);
         Ok(None)

@@ -6,18 +6,25 @@ use super::{
     client::{Granted, same},
     standing::Entry,
     tokens::Shared,
+    turn::Turn,
 };
 use crate::{
     account::{
-        Account, AccountType, Grant, OAuthLogin, SignIn,
+        AccountType, Grant, OAuthLogin, SignIn,
         token::{AccessToken, Consent, NoToken, TokenSet, life},
     },
-    store::StoreError,
+    store::{Kept, Over, Saved, StoreError},
 };
 use secrecy::SecretString;
-use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
+
+/// Whose tokens are kept, after one's own were to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    Ours,
+    Anothers,
+}
 
 /// How eager a refresh is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,22 +41,14 @@ impl Shared {
     /// Gets an access token; the flight lock is held by the caller.
     pub(super) async fn renew(&self, entry: &Entry, eagerness: Eagerness) -> Result<AccessToken, NoToken> {
         self.load(entry).await.map_err(|error| self.failed(entry, store_trouble(&error)))?;
-        {
-            let standing = entry.standing();
-            let (now, instant) = (self.now(), Instant::now());
-            let answer = match eagerness {
-                // Those who waited for the lock mostly find it done.
-                Eagerness::IfNeeded => standing.answer(now, instant),
-                Eagerness::Ahead => match standing.due(now, instant, entry.jitter) {
-                    Some(wait) if wait.is_zero() => None,
-                    _ => standing.answer(now, instant),
-                },
-                Eagerness::Now => (!standing.has_grant()).then(|| Err(standing.unauthorized())),
-            };
-            if let Some(answer) = answer {
-                return answer;
-            }
+        if let Some(answer) = self.enough(entry, eagerness) {
+            return answer;
         }
+        let turn = self.turn(entry, eagerness).await;
+        let _held = match turn.map_err(|error| self.failed(entry, store_trouble(&error)))? {
+            Turn::Ours(held) => held,
+            Turn::Anothers(answer) => return answer,
+        };
         if entry.standing().unsaved {
             self.save(entry).await.map_err(|error| self.failed(entry, store_trouble(&error)))?;
             let usable = entry.standing().usable(self.now());
@@ -58,6 +57,21 @@ impl Shared {
             }
         }
         self.ask(entry).await
+    }
+
+    /// The answer from what is known already; `None`: ask.
+    pub(super) fn enough(&self, entry: &Entry, eagerness: Eagerness) -> Option<Result<AccessToken, NoToken>> {
+        let standing = entry.standing();
+        let (now, instant) = (self.now(), Instant::now());
+        match eagerness {
+            // Those who waited for the lock mostly find it done.
+            Eagerness::IfNeeded => standing.answer(now, instant),
+            Eagerness::Ahead => match standing.due(now, instant, entry.jitter) {
+                Some(wait) if wait.is_zero() => None,
+                _ => standing.answer(now, instant),
+            },
+            Eagerness::Now => (!standing.has_grant()).then(|| Err(standing.unauthorized())),
+        }
     }
 
     /// Asks with every refresh token that may work, the one in force first.
@@ -115,9 +129,11 @@ impl Shared {
                 refreshed_at: now,
             });
         }
-        // A token that is not on disk is asked for again after a restart, and that is all.
-        if let Err(error) = self.save(entry).await {
-            warn!(account = %entry.id, %error, "the access token cannot be kept");
+        match self.save(entry).await {
+            Ok(Whose::Ours) => {}
+            Ok(Whose::Anothers) => return self.anothers(entry),
+            // A token that is not on disk is asked for again after a restart, and that is all.
+            Err(error) => warn!(account = %entry.id, %error, "the access token cannot be kept"),
         }
         info!(account = %entry.id, rotated = false, "token refreshed");
         Ok(self.available(entry, token))
@@ -141,9 +157,10 @@ impl Shared {
         }
         // Before a grant is declared dead the store is read again.
         if !tried.is_empty()
-            && let Ok(Some(stored)) = self.stored(entry).await
-            && let Some(token) = from(Some(&stored))
+            && let Ok(there) = self.store.load(&entry.id).await
+            && let Some(token) = from(there.tokens.as_ref())
         {
+            entry.standing().version = there.version;
             return Some(token);
         }
         sign_in.first_refresh_token.clone().filter(untried)
@@ -186,15 +203,32 @@ impl Shared {
             standing.unsaved = true;
             is_rotated || !known
         };
-        if let Err(error) = self.save(entry).await {
-            warn!(account = %entry.id, %error, "the refreshed tokens cannot be kept");
-            if needs_disk {
-                return Err(self.failed(entry, store_trouble(&error)));
+        match self.save(entry).await {
+            Ok(Whose::Ours) => {}
+            Ok(Whose::Anothers) => return self.anothers(entry),
+            Err(error) => {
+                warn!(account = %entry.id, %error, "the refreshed tokens cannot be kept");
+                if needs_disk {
+                    return Err(self.failed(entry, store_trouble(&error)));
+                }
+                entry.standing().unsaved = false;
             }
-            entry.standing().unsaved = false;
         }
         info!(account = %entry.id, rotated = is_rotated, "token refreshed");
         Ok(self.available(entry, token))
+    }
+
+    /// The answer where another node's tokens have been taken.
+    pub(super) fn anothers(&self, entry: &Entry) -> Result<AccessToken, NoToken> {
+        let usable = entry.standing().usable(self.now());
+        match usable {
+            Some(token) => {
+                entry.standing().works();
+                self.signal(&entry.id);
+                Ok(token)
+            }
+            None => Err(self.failed(entry, TokenTrouble::unavailable("another node has changed the tokens"))),
+        }
     }
 
     /// Clears what went before and tells whoever waits for this account.
@@ -208,7 +242,7 @@ impl Shared {
         token
     }
 
-    fn failed(&self, entry: &Entry, trouble: TokenTrouble) -> NoToken {
+    pub(super) fn failed(&self, entry: &Entry, trouble: TokenTrouble) -> NoToken {
         let (why, news) = entry.standing().failed(trouble, Instant::now());
         match &why {
             // A server that is away for a day is told of once, not at every try.
@@ -227,24 +261,45 @@ impl Shared {
         if entry.standing().loaded {
             return Ok(());
         }
-        let tokens = self.stored(entry).await?;
+        let there = self.store.load(&entry.id).await?;
         let mut standing = entry.standing();
         standing.loaded = true;
-        standing.tokens = tokens;
+        standing.put(there);
         Ok(())
     }
 
-    async fn stored(&self, entry: &Entry) -> Result<Option<TokenSet>, StoreError> {
-        let id = entry.id.clone();
-        self.with_store(move |store| store.load(&id)).await
+    /// Puts the tokens in memory where they are kept, in place of those that they were obtained with. Where another node
+    /// has put others there meanwhile, those are taken.
+    pub(super) async fn save(&self, entry: &Entry) -> Result<Whose, StoreError> {
+        let (tokens, version) = {
+            let standing = entry.standing();
+            (standing.tokens.clone(), standing.version)
+        };
+        let Some(tokens) = tokens else { return Ok(Whose::Ours) };
+        match self.store.save(&entry.id, &tokens, Over::Version(version)).await? {
+            Saved::Kept(version) => {
+                let mut standing = entry.standing();
+                standing.version = version;
+                standing.unsaved = false;
+                Ok(Whose::Ours)
+            }
+            Saved::Overtaken => {
+                let there = self.store.load(&entry.id).await?;
+                info!(account = %entry.id, "another node has put other tokens there meanwhile: those are taken");
+                entry.standing().put(there);
+                Ok(Whose::Anothers)
+            }
+        }
     }
 
-    /// Puts the tokens in memory on disk.
-    pub(super) async fn save(&self, entry: &Entry) -> Result<(), StoreError> {
-        let Some(tokens) = entry.standing().tokens.clone() else { return Ok(()) };
-        let id = entry.id.clone();
-        self.with_store(move |store| store.save(&id, &tokens)).await?;
-        entry.standing().unsaved = false;
+    /// Keeps tokens that a person has just agreed to or brought, whatever was there.
+    pub(super) async fn keep(&self, entry: &Entry, tokens: TokenSet) -> Result<(), StoreError> {
+        let saved = self.store.save(&entry.id, &tokens, Over::Whatever).await?;
+        let mut standing = entry.standing();
+        if let Saved::Kept(version) = saved {
+            standing.put(Kept { tokens: Some(tokens), version });
+        }
+        standing.loaded = true;
         Ok(())
     }
 
@@ -252,7 +307,6 @@ impl Shared {
     pub(super) async fn install(
         &self,
         entry: &Entry,
-        account: &Arc<Account>,
         granted: Granted,
         refresh_token: SecretString,
     ) -> Result<(), StoreError> {
@@ -270,20 +324,13 @@ impl Shared {
             in_its_own_name: false,
             refreshed_at: now,
         };
-        let (id, kept) = (account.id.clone(), tokens.clone());
-        self.with_store(move |store| store.save(&id, &kept)).await?;
-        {
-            let mut standing = entry.standing();
-            standing.tokens = Some(tokens);
-            standing.loaded = true;
-            standing.unsaved = false;
-        }
+        self.keep(entry, tokens).await?;
         info!(account = %entry.id, "account authorized");
         self.available(entry, token);
         Ok(())
     }
 }
 
-fn store_trouble(error: &StoreError) -> TokenTrouble {
+pub(super) fn store_trouble(error: &StoreError) -> TokenTrouble {
     TokenTrouble::unavailable(error.to_string())
 }

@@ -5,6 +5,7 @@ use crate::account::{
     Account, AccountId, OAuthLogin,
     token::{AccessToken, NoToken, TokenSet, TokenState, backoff},
 };
+use crate::store::{Kept, Version};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -31,6 +32,8 @@ pub(super) struct Standing {
     /// False while the store could not be read.
     pub(super) loaded: bool,
     pub(super) tokens: Option<TokenSet>,
+    /// Which ones those are that the tokens in memory came from.
+    pub(super) version: Version,
     /// The tokens in memory are newer than the store's.
     pub(super) unsaved: bool,
     /// The server's last word on this grant.
@@ -71,6 +74,7 @@ impl Entry {
                 account: Arc::new(account),
                 loaded: false,
                 tokens: None,
+                version: Version::default(),
                 unsaved: false,
                 rejected: None,
                 trouble: None,
@@ -148,6 +152,23 @@ impl Standing {
             // The client itself is the grant.
             None => true,
         })
+    }
+
+    /// Takes what is kept.
+    pub(super) fn put(&mut self, there: Kept) {
+        self.tokens = there.tokens;
+        self.version = there.version;
+        self.unsaved = false;
+    }
+
+    /// Takes what another node has kept, where it is not known yet; then nothing that went before counts.
+    pub(super) fn catch_up(&mut self, there: Kept) -> bool {
+        let news = there.version != self.version;
+        if news {
+            self.put(there);
+            self.works();
+        }
+        news
     }
 
     /// What is left of the back-off.

@@ -13,7 +13,7 @@ use crate::{
         forecast::{Forecast, forecast},
         token::{AccessToken, NoToken, TokenState},
     },
-    store::{StoreError, TokenStore},
+    store::{Kept, StoreError, TokenStore},
 };
 use std::{
     collections::HashMap,
@@ -55,7 +55,7 @@ pub struct GrantStatus {
 }
 
 pub(super) struct Shared {
-    store: Arc<dyn TokenStore>,
+    pub(super) store: Arc<dyn TokenStore>,
     pub(super) client: TokenClient,
     pub(super) pending: Mutex<Pending>,
     /// Wakes the refresher after a change of accounts.
@@ -67,12 +67,12 @@ pub(super) struct Shared {
 
 impl Tokens {
     /// Takes the tokens that the store has for these accounts. Reads the store; sends nothing.
-    pub fn new(store: Arc<dyn TokenStore>, accounts: &[Account]) -> Self {
-        Self::with_clock(store, accounts, Arc::new(SystemTime::now))
+    pub async fn new(store: Arc<dyn TokenStore>, accounts: &[Account]) -> Self {
+        Self::with_clock(store, accounts, Arc::new(SystemTime::now)).await
     }
 
     /// As [`Tokens::new`], with a clock of one's own.
-    pub fn with_clock(store: Arc<dyn TokenStore>, accounts: &[Account], clock: Clock) -> Self {
+    pub async fn with_clock(store: Arc<dyn TokenStore>, accounts: &[Account], clock: Clock) -> Self {
         let tokens = Self(Arc::new(Shared {
             store,
             client: TokenClient::new(clock.clone()),
@@ -82,45 +82,48 @@ impl Tokens {
             changed: broadcast::channel(256).0,
             clock,
         }));
-        tokens.reconfigure(accounts);
+        tokens.reconfigure(accounts).await;
         tokens
     }
 
     /// Takes a new set of accounts. Grants of accounts that stay are kept, and asked again at once where they had
     /// trouble; accounts that go keep theirs in the store.
-    pub fn reconfigure(&self, accounts: &[Account]) {
+    pub async fn reconfigure(&self, accounts: &[Account]) {
         let shared = &self.0;
-        let mut entries = shared.entries.write().unwrap_or_else(PoisonError::into_inner);
-        let mut before = std::mem::take(&mut *entries);
-        for account in accounts.iter().filter(|account| account.oauth().is_some()) {
-            let entry = match before.remove(&account.id) {
-                Some(entry) => {
-                    let mut standing = entry.standing();
-                    standing.account = Arc::new(account.clone());
-                    standing.works();
-                    drop(standing);
-                    entry
-                }
-                None => {
-                    let entry = Entry::new(account.clone());
-                    match shared.store.load(&account.id) {
-                        Ok(tokens) => {
-                            let mut standing = entry.standing();
-                            standing.tokens = tokens;
-                            standing.loaded = true;
-                        }
-                        // Read again at the next refresh, so that a failing disk is not taken for a missing grant.
-                        Err(error) => {
-                            error!(account = %account.id, %error, "the account's tokens cannot be read");
-                            entry.standing().trouble = Some(error.to_string());
-                        }
+        let mut new = Vec::new();
+        {
+            let mut entries = shared.entries.write().unwrap_or_else(PoisonError::into_inner);
+            let mut before = std::mem::take(&mut *entries);
+            for account in accounts.iter().filter(|account| account.oauth().is_some()) {
+                let entry = match before.remove(&account.id) {
+                    Some(entry) => {
+                        let mut standing = entry.standing();
+                        standing.account = Arc::new(account.clone());
+                        standing.works();
+                        drop(standing);
+                        entry
                     }
-                    Arc::new(entry)
-                }
-            };
-            entries.insert(account.id.clone(), entry);
+                    None => {
+                        let entry = Arc::new(Entry::new(account.clone()));
+                        new.push(entry.clone());
+                        entry
+                    }
+                };
+                entries.insert(account.id.clone(), entry);
+            }
         }
-        drop(entries);
+        for entry in new {
+            let _flight = entry.flight.lock().await;
+            // Read again at the next refresh, so that a failing disk is not taken for a missing grant.
+            if let Err(error) = shared.load(&entry).await {
+                error!(account = %entry.id, %error, "the account's tokens cannot be read");
+                entry.standing().trouble = Some(error.to_string());
+                if error.is_away() {
+                    // It would be waited for once an account.
+                    break;
+                }
+            }
+        }
         shared.wake.notify_one();
     }
 
@@ -174,13 +177,11 @@ impl Tokens {
             Some(entry) => Some(entry.flight.clone().lock_owned().await),
             None => None,
         };
-        let id = account.clone();
-        self.0.with_store(move |store| store.forget(&id)).await?;
+        let version = self.0.store.forget(account).await?;
         if let Some(entry) = entry {
             let mut standing = entry.standing();
-            standing.tokens = None;
+            standing.put(Kept { tokens: None, version });
             standing.loaded = true;
-            standing.unsaved = false;
             standing.works();
         }
         drop(flight);
@@ -244,6 +245,10 @@ impl Shared {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
     }
 
+    pub(super) fn entry_named(&self, account: &str) -> Option<Arc<Entry>> {
+        self.entry(&AccountId::new(account))
+    }
+
     pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
@@ -252,15 +257,5 @@ impl Shared {
         // Nobody may be listening.
         let _ = self.changed.send(account.clone());
         self.wake.notify_one();
-    }
-
-    /// The store may wait for the disk, so it is kept off the runtime's own threads.
-    pub(super) async fn with_store<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&dyn TokenStore) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || work(&*store)).await;
-        done.unwrap_or_else(|_| Err(StoreError::Engine("the store's thread broke off".into())))
     }
 }

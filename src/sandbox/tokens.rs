@@ -40,6 +40,8 @@ struct State {
     assertions: HashSet<String>,
     handed_out: usize,
     token_requests: usize,
+    refreshed_at: Vec<Instant>,
+    dead_presented: usize,
     invalid_grant: bool,
     broken: bool,
 }
@@ -52,6 +54,16 @@ impl Grants {
     /// Requests that the token endpoint has had.
     pub fn token_requests(&self) -> usize {
         self.state().token_requests
+    }
+
+    /// When a refresh token was last taken, each time.
+    pub fn refreshed_at(&self) -> Vec<Instant> {
+        self.state().refreshed_at.clone()
+    }
+
+    /// How often the mail server was shown an access token that was not alive.
+    pub fn dead_presented(&self) -> usize {
+        self.state().dead_presented
     }
 
     /// An access token that works for `life`, handed out without ceremony.
@@ -93,8 +105,11 @@ impl Grants {
 
     /// The number of a live access token.
     pub(super) fn live(&self, token: &str) -> Option<usize> {
-        let state = self.state();
-        state.access.get(token).filter(|(_, end)| *end > Instant::now()).map(|(number, _)| *number)
+        let mut state = self.state();
+        let alive =
+            state.access.get(token).filter(|(_, end)| *end > Instant::now()).map(|(number, _)| *number);
+        state.dead_presented += usize::from(alive.is_none());
+        alive
     }
 
     pub(super) fn add_code(&self, code: Code) -> String {
@@ -159,6 +174,7 @@ impl Grants {
         if let Some(grace) = rotate_out {
             end.get_or_insert(now + grace);
         }
+        state.refreshed_at.push(now);
         true
     }
 

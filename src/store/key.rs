@@ -11,6 +11,14 @@ use zeroize::Zeroizing;
 
 const NAME: &str = "store.key";
 
+/// The key that several nodes have in common, and where it lies. None is made: each would make another.
+pub(super) fn load(state_dir: &Path, credentials: Option<&Path>) -> Result<(Key, PathBuf), StoreError> {
+    load_or_make(state_dir, credentials, true).map_err(|error| match error {
+        StoreError::KeyMissing { path } => StoreError::NodesKeyMissing { path },
+        error => error,
+    })
+}
+
 /// The key and where it lies. `tokens_exist` says that there is something which only the old key opens, so that
 /// no new one is made over it.
 pub(super) fn load_or_make(

@@ -33,6 +33,11 @@ impl Key {
         Self { octets, name }
     }
 
+    /// Names it, and says nothing about it.
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new(self.octets.as_slice().into())
     }

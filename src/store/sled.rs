@@ -2,23 +2,25 @@
 //! a sync of our own, its panics are caught, and a snapshot beside it stands in when it has lost something.
 
 use super::{
-    StoreError, TokenStore,
+    Kept, Over, Saved, StoreError, StoreFuture, TokenStore, Version,
     key::load_or_make,
-    record,
+    packed::{pack, unpack},
     seal::{self, Key, Unsealable},
     snapshot::{self, Records, Snapshot, sync_directory},
 };
 use crate::account::{AccountId, token::TokenSet};
 use std::{
+    collections::HashMap,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 /// Octets of sled's page cache.
@@ -28,7 +30,9 @@ const GENERATION: &[u8] = b"generation";
 const ACCOUNT: &str = "account/";
 
 /// Tokens in sled.
-pub(super) struct SledStore {
+pub(super) struct SledStore(Arc<Host>);
+
+struct Host {
     paths: Paths,
     key: Key,
     // Dropped before the lock that guards it.
@@ -46,6 +50,8 @@ struct Paths {
 struct Engine {
     db: sled::Db,
     generation: u64,
+    /// Of this run: no other process writes here meanwhile.
+    versions: HashMap<AccountId, Version>,
 }
 
 /// What went wrong while opening: damage is repaired from the snapshot, the rest is reported.
@@ -58,7 +64,7 @@ impl SledStore {
     pub(super) fn open(state_dir: &Path, credentials: Option<&Path>) -> Result<Self, StoreError> {
         make_directory(state_dir)?;
         let lock = lock(&state_dir.join("tokens.lock"))?;
-        let (sled, snapshot) = (state_dir.join("tokens"), state_dir.join("tokens.snapshot"));
+        let (sled, snapshot) = (state_dir.join("tokens"), state_dir.join(snapshot::NAME));
         let (key, key_path) = load_or_make(state_dir, credentials, snapshot.exists())?;
         let paths = Paths { state_dir: state_dir.to_owned(), sled, snapshot, key: key_path };
         let (saved, damaged) = match snapshot::read(&paths.snapshot) {
@@ -86,7 +92,7 @@ impl SledStore {
             let aside = paths.move_aside(&paths.snapshot)?;
             warn!(aside = %aside.display(), "the token snapshot is damaged: moved aside, and written anew from the store");
         }
-        let store = Self { paths, key, engine: Mutex::new(engine), _lock: lock };
+        let store = Host { paths, key, engine: Mutex::new(engine), _lock: lock };
         {
             let engine = store.engine.lock().unwrap_or_else(PoisonError::into_inner);
             let behind = saved.as_ref().map_or(0, |s| s.generation) != engine.generation;
@@ -94,12 +100,22 @@ impl SledStore {
                 store.write_snapshot(&engine)?;
             }
         }
-        Ok(store)
+        Ok(Self(Arc::new(store)))
     }
+}
 
-    /// One change, durable in sled first and in the snapshot next.
-    fn change(&self, account: &AccountId, sealed: Option<Vec<u8>>) -> Result<(), StoreError> {
+impl Host {
+    /// One change, durable in sled first and in the snapshot next; `None` where somebody else was faster.
+    fn change(
+        &self,
+        account: &AccountId,
+        sealed: Option<Vec<u8>>,
+        over: Over,
+    ) -> Result<Option<Version>, StoreError> {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(over, Over::Version(version) if version != engine.version(account)) {
+            return Ok(None);
+        }
         let generation = engine.generation + 1;
         let mut batch = sled::Batch::default();
         batch.insert(GENERATION, &generation.to_le_bytes());
@@ -110,7 +126,9 @@ impl SledStore {
         caught(|| engine.db.apply_batch(batch))?;
         engine.generation = generation;
         flush(&engine.db, &self.paths.sled)?;
-        self.write_snapshot(&engine)
+        self.write_snapshot(&engine)?;
+        engine.versions.insert(account.clone(), Version(generation));
+        Ok(Some(Version(generation)))
     }
 
     fn write_snapshot(&self, engine: &Engine) -> Result<(), StoreError> {
@@ -119,32 +137,68 @@ impl SledStore {
     }
 }
 
-impl TokenStore for SledStore {
-    fn load(&self, account: &AccountId) -> Result<Option<TokenSet>, StoreError> {
+impl Host {
+    fn load(&self, account: &AccountId) -> Result<Kept, StoreError> {
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sealed) = caught(|| engine.db.get(name(account)))? else { return Ok(None) };
-        let damaged = |reason| StoreError::Damaged { account: account.to_string(), reason };
-        let plain = seal::unseal(&self.key, account.as_str(), &sealed).map_err(|why| match why {
-            Unsealable::WrongKey => self.paths.wrong_key(),
-            Unsealable::Damaged => damaged("the record is damaged"),
-            Unsealable::NewerVersion => damaged("a newer waxseal wrote it"),
-        })?;
-        record::decode(&plain).map(Some).map_err(|_| damaged("the record has no known form"))
-    }
-
-    fn save(&self, account: &AccountId, tokens: &TokenSet) -> Result<(), StoreError> {
-        let plain = record::encode(tokens).map_err(|error| StoreError::Engine(error.to_string()))?;
-        let sealed = seal::seal(&self.key, account.as_str(), &plain);
-        self.change(account, Some(sealed.map_err(|reason| StoreError::Engine(reason.into()))?))
-    }
-
-    fn forget(&self, account: &AccountId) -> Result<(), StoreError> {
-        self.change(account, None)
+        let version = engine.version(account);
+        let sealed = caught(|| engine.db.get(name(account)))?;
+        let unpack = |sealed: sled::IVec| unpack(&self.key, account, &sealed, || self.paths.wrong_key());
+        Ok(Kept { tokens: sealed.map(unpack).transpose()?, version })
     }
 
     fn list(&self) -> Result<Vec<AccountId>, StoreError> {
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(scan(&engine.db)?.1.keys().map(|id| AccountId::new(id)).collect())
+    }
+}
+
+impl Engine {
+    fn version(&self, account: &AccountId) -> Version {
+        self.versions.get(account).copied().unwrap_or_default()
+    }
+}
+
+impl SledStore {
+    /// The engine may wait for the disk, so it is kept off the runtime's own threads.
+    fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Host) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<'static, T> {
+        let host = self.0.clone();
+        Box::pin(async move {
+            let done = spawn_blocking(move || work(&host)).await;
+            done.unwrap_or_else(|_| Err(engine("the store's thread broke off")))
+        })
+    }
+}
+
+impl TokenStore for SledStore {
+    fn load<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Kept> {
+        let account = account.clone();
+        self.ask(move |host| host.load(&account))
+    }
+
+    fn save<'a>(
+        &'a self,
+        account: &'a AccountId,
+        tokens: &'a TokenSet,
+        over: Over,
+    ) -> StoreFuture<'a, Saved> {
+        let (account, tokens) = (account.clone(), tokens.clone());
+        self.ask(move |host| {
+            let sealed = pack(&host.key, &account, &tokens)?;
+            let changed = host.change(&account, Some(sealed), over)?;
+            Ok(changed.map_or(Saved::Overtaken, Saved::Kept))
+        })
+    }
+
+    fn forget<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Version> {
+        let account = account.clone();
+        self.ask(move |host| Ok(host.change(&account, None, Over::Whatever)?.unwrap_or_default()))
+    }
+
+    fn list(&self) -> StoreFuture<'_, Vec<AccountId>> {
+        self.ask(Host::list)
     }
 }
 
@@ -239,7 +293,7 @@ fn open_engine(paths: &Paths, key: &Key, saved: Option<&Snapshot>) -> Result<Eng
     {
         return Err(Trouble::Damage("it has lost what was written to it".into()));
     }
-    Ok(Engine { db, generation })
+    Ok(Engine { db, generation, versions: HashMap::new() })
 }
 
 fn open_sled(path: &Path) -> Result<sled::Db, Trouble> {
@@ -299,7 +353,7 @@ fn repair(paths: &Paths, saved: Option<&Snapshot>, reason: &str) -> Result<Engin
     } else {
         warn!("there is no snapshot to restore tokens from: every account must be authorized anew");
     }
-    Ok(Engine { db, generation: saved.generation })
+    Ok(Engine { db, generation: saved.generation, versions: HashMap::new() })
 }
 
 /// Everything in sled: its generation and its sealed records.

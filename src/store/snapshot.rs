@@ -12,6 +12,8 @@ use std::{
     path::Path,
 };
 
+/// The file, beside the engine.
+pub(super) const NAME: &str = "tokens.snapshot";
 const MAGIC: &[u8; 8] = b"wxsnap\x00\x01";
 
 /// All records, still sealed, by account id.

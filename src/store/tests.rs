@@ -5,6 +5,16 @@ use crate::account::token::Consent;
 use secrecy::ExposeSecret;
 use std::{fs, os::unix::fs::PermissionsExt, time::SystemTime};
 
+/// Waits for what a store is asked for.
+fn of<T>(asked: StoreFuture<'_, T>) -> Result<T, StoreError> {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(asked)
+}
+
+fn save(store: &dyn TokenStore, account: &str, tokens: &TokenSet) {
+    let saved = of(store.save(&AccountId::new(account), tokens, Over::Whatever)).unwrap();
+    assert!(matches!(saved, Saved::Kept(_)));
+}
+
 fn tokens(refresh: &str) -> TokenSet {
     let now = SystemTime::now();
     TokenSet {
@@ -22,7 +32,7 @@ fn tokens(refresh: &str) -> TokenSet {
 }
 
 fn refresh_token(store: &dyn TokenStore, account: &str) -> Option<String> {
-    let tokens = store.load(&AccountId::new(account)).unwrap();
+    let tokens = of(store.load(&AccountId::new(account))).unwrap().tokens;
     tokens.and_then(|tokens| tokens.consent).map(|consent| consent.refresh_token.expose_secret().to_owned())
 }
 
@@ -30,9 +40,9 @@ fn refresh_token(store: &dyn TokenStore, account: &str) -> Option<String> {
 fn filled() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = open_with(dir.path(), None).unwrap();
-    store.save(&AccountId::new("a"), &tokens("canary-0")).unwrap();
-    store.save(&AccountId::new("a"), &tokens("canary-a")).unwrap();
-    store.save(&AccountId::new("b"), &tokens("canary-b")).unwrap();
+    save(&*store, "a", &tokens("canary-0"));
+    save(&*store, "a", &tokens("canary-a"));
+    save(&*store, "b", &tokens("canary-b"));
     dir
 }
 
@@ -51,11 +61,11 @@ fn tokens_are_there_after_reopening_and_gone_after_forget() {
     let store = open_with(dir.path(), None).unwrap();
     assert_eq!(refresh_token(&*store, "a").as_deref(), Some("canary-a"));
     assert_eq!(refresh_token(&*store, "c"), None);
-    assert_eq!(store.list().unwrap(), [AccountId::new("a"), AccountId::new("b")]);
-    store.forget(&AccountId::new("a")).unwrap();
+    assert_eq!(of(store.list()).unwrap(), [AccountId::new("a"), AccountId::new("b")]);
+    of(store.forget(&AccountId::new("a"))).unwrap();
     drop(store);
     let store = open_with(dir.path(), None).unwrap();
-    assert_eq!(store.list().unwrap(), [AccountId::new("b")]);
+    assert_eq!(of(store.list()).unwrap(), [AccountId::new("b")]);
 }
 
 #[test]
@@ -155,7 +165,7 @@ fn whatever_happens_to_one_file_the_tokens_are_there() {
             assert_eq!(refresh_token(&*store, "a").as_deref(), Some("canary-a"), "{} {how}", name.display());
             assert_eq!(refresh_token(&*store, "b").as_deref(), Some("canary-b"), "{} {how}", name.display());
             // And it goes on working.
-            store.save(&AccountId::new("b"), &tokens("canary-c")).unwrap();
+            save(&*store, "b", &tokens("canary-c"));
             drop(store);
             let store = open_with(dir.path(), None).unwrap();
             assert_eq!(refresh_token(&*store, "b").as_deref(), Some("canary-c"), "{} {how}", name.display());

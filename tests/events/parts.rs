@@ -19,7 +19,7 @@ use waxseal::{
     queue::{Clock, Commitment, Desk, Footing, Intake, Queue, Receipt},
     sandbox::SandboxOptions,
     spool::Spool,
-    store::{StoreError, TokenStore},
+    store::{Kept, Over, Saved, StoreError, StoreFuture, TokenStore, Version},
 };
 
 fn footing(disk: &Faulty) -> Footing {
@@ -116,25 +116,25 @@ fn desk(queue: &Queue) {
 fn tokens_that_cannot_be_read_are_told_of_and_not_taken_for_missing() {
     struct Unreadable;
     impl Unreadable {
-        fn error() -> StoreError {
-            StoreError::Locked { path: "tokens.lock".into() }
+        fn error<T: Send + 'static>() -> StoreFuture<'static, T> {
+            Box::pin(std::future::ready(Err(StoreError::Locked { path: "tokens.lock".into() })))
         }
     }
     impl TokenStore for Unreadable {
-        fn load(&self, _: &AccountId) -> Result<Option<TokenSet>, StoreError> {
-            Err(Self::error())
+        fn load<'a>(&'a self, _: &'a AccountId) -> StoreFuture<'a, Kept> {
+            Self::error()
         }
 
-        fn save(&self, _: &AccountId, _: &TokenSet) -> Result<(), StoreError> {
-            Err(Self::error())
+        fn save<'a>(&'a self, _: &'a AccountId, _: &'a TokenSet, _: Over) -> StoreFuture<'a, Saved> {
+            Self::error()
         }
 
-        fn forget(&self, _: &AccountId) -> Result<(), StoreError> {
-            Err(Self::error())
+        fn forget<'a>(&'a self, _: &'a AccountId) -> StoreFuture<'a, Version> {
+            Self::error()
         }
 
-        fn list(&self) -> Result<Vec<AccountId>, StoreError> {
-            Err(Self::error())
+        fn list(&self) -> StoreFuture<'_, Vec<AccountId>> {
+            Self::error()
         }
     }
     support::events::record();
@@ -142,7 +142,8 @@ fn tokens_that_cannot_be_read_are_told_of_and_not_taken_for_missing() {
     let house = House::beside(&provider);
     house.configure(&house.oauth(&provider, "person", "a.example"));
     let config = config::load(Some(&house.config()), std::iter::empty()).unwrap();
-    let tokens = Tokens::new(Arc::new(Unreadable), &config.accounts);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let tokens = runtime.block_on(Tokens::new(Arc::new(Unreadable), &config.accounts));
     let status = tokens.status(&AccountId::new("person")).unwrap();
     assert!(status.trouble.unwrap().contains("another waxseal uses this store"));
 }

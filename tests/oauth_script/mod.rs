@@ -9,8 +9,11 @@ pub mod rsa;
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::Connection as _;
 use std::{
     collections::{HashMap, VecDeque},
+    future::ready,
+    os::unix::fs::PermissionsExt as _,
     sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
     time::{Duration, SystemTime},
 };
@@ -21,8 +24,9 @@ use waxseal::{
         SecurityMode, SenderPolicy, Server, SignIn, SignInWay, SigningKey, TokenMechanism,
         token::{AccessToken, Consent, NoToken, TokenSet, TokenState},
     },
+    database::{Database, Settings},
     oauth::{Callback, Proof, ProofFuture, Prover, TokenSource, Tokens},
-    store::{StoreError, TokenStore},
+    store::{Kept, Lease, Over, Saved, StoreError, StoreFuture, TokenStore, Version},
 };
 
 pub type Form = HashMap<String, String>;
@@ -103,22 +107,77 @@ async fn token(State(provider): State<Provider>, body: Bytes) -> impl IntoRespon
     response
 }
 
-/// A store in memory that notes what it is asked to keep, and can fail.
+/// A store that notes what it is asked to keep, and can fail: in memory, or with PostgreSQL beneath it where
+/// `WAXSEAL_TEST_POSTGRES` is a server's URL (`tests/interop/postgres.py`).
 #[derive(Default)]
 pub struct Memory {
-    pub sets: Mutex<HashMap<AccountId, TokenSet>>,
+    sets: Mutex<HashMap<AccountId, Kept>>,
+    beneath: Option<Arc<dyn TokenStore>>,
     journal: Journal,
     pub full: AtomicBool,
 }
 
-impl TokenStore for Memory {
-    fn load(&self, account: &AccountId) -> Result<Option<TokenSet>, StoreError> {
-        Ok(self.sets.lock().unwrap().get(account).cloned())
+impl Memory {
+    async fn new(journal: Journal) -> Self {
+        let beneath = match std::env::var("WAXSEAL_TEST_POSTGRES") {
+            Ok(server) => Some(postgresql(&server).await),
+            Err(_) => None,
+        };
+        Self { journal, beneath, ..Self::default() }
     }
 
-    fn save(&self, account: &AccountId, tokens: &TokenSet) -> Result<(), StoreError> {
+    /// Puts tokens there behind everybody's back.
+    pub async fn put(&self, account: &AccountId, tokens: &TokenSet) {
+        match &self.beneath {
+            Some(beneath) => drop(beneath.save(account, tokens, Over::Whatever).await.unwrap()),
+            None => drop(self.change(account, Some(tokens.clone()), Over::Whatever)),
+        }
+    }
+
+    fn change(&self, account: &AccountId, tokens: Option<TokenSet>, over: Over) -> Option<Version> {
+        let mut sets = self.sets.lock().unwrap();
+        let kept = sets.entry(account.clone()).or_default();
+        if matches!(over, Over::Version(version) if version != kept.version) {
+            return None;
+        }
+        *kept = Kept { tokens, version: Version(kept.version.0 + 1) };
+        Some(kept.version)
+    }
+}
+
+/// A store in a new database of this server.
+async fn postgresql(server: &str) -> Arc<dyn TokenStore> {
+    let mut name = [0; 8];
+    getrandom::fill(&mut name).unwrap();
+    let name = format!("t{:x}", u64::from_le_bytes(name));
+    let mut connection = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    let statement = format!("CREATE DATABASE {name}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    let settings = Settings { url: format!("{server}/{name}").into(), node: "one".into(), ca_file: None };
+    waxseal::database::migrate(&settings).await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    std::fs::write(state.path().join("store.key"), [7; 32]).unwrap();
+    std::fs::set_permissions(state.path().join("store.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let database = Database::open(&settings).unwrap();
+    waxseal::store::open_shared_with(database, state.path(), None).unwrap()
+}
+
+impl TokenStore for Memory {
+    fn load<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Kept> {
+        match &self.beneath {
+            Some(beneath) => beneath.load(account),
+            None => Box::pin(ready(Ok(self.sets.lock().unwrap().get(account).cloned().unwrap_or_default()))),
+        }
+    }
+
+    fn save<'a>(
+        &'a self,
+        account: &'a AccountId,
+        tokens: &'a TokenSet,
+        over: Over,
+    ) -> StoreFuture<'a, Saved> {
         if self.full.load(Ordering::SeqCst) {
-            return Err(StoreError::Engine("disk full".into()));
+            return Box::pin(ready(Err(StoreError::Engine("disk full".into()))));
         }
         let shown =
             |token: Option<&SecretString>| token.map_or("-", |token| token.expose_secret()).to_owned();
@@ -126,17 +185,38 @@ impl TokenStore for Memory {
         let previous = shown(consent.and_then(|consent| consent.previous_refresh_token.as_ref()));
         let line = format!("kept {} {previous}", shown(consent.map(|consent| &consent.refresh_token)));
         self.journal.lock().unwrap().push(line);
-        self.sets.lock().unwrap().insert(account.clone(), tokens.clone());
-        Ok(())
+        match &self.beneath {
+            Some(beneath) => beneath.save(account, tokens, over),
+            None => {
+                let changed = self.change(account, Some(tokens.clone()), over);
+                Box::pin(ready(Ok(changed.map_or(Saved::Overtaken, Saved::Kept))))
+            }
+        }
     }
 
-    fn forget(&self, account: &AccountId) -> Result<(), StoreError> {
-        self.sets.lock().unwrap().remove(account);
-        Ok(())
+    fn forget<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Version> {
+        match &self.beneath {
+            Some(beneath) => beneath.forget(account),
+            None => Box::pin(ready(Ok(self.change(account, None, Over::Whatever).unwrap()))),
+        }
     }
 
-    fn list(&self) -> Result<Vec<AccountId>, StoreError> {
-        Ok(self.sets.lock().unwrap().keys().cloned().collect())
+    fn list(&self) -> StoreFuture<'_, Vec<AccountId>> {
+        match &self.beneath {
+            Some(beneath) => beneath.list(),
+            None => {
+                let sets = self.sets.lock().unwrap();
+                let with_tokens = sets.iter().filter(|(_, kept)| kept.tokens.is_some());
+                Box::pin(ready(Ok(with_tokens.map(|(account, _)| account.clone()).collect())))
+            }
+        }
+    }
+
+    fn lease<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Lease> {
+        match &self.beneath {
+            Some(beneath) => beneath.lease(account),
+            None => Box::pin(ready(Ok(Lease::Ours { held: Box::new(()), there: None }))),
+        }
     }
 }
 
@@ -233,11 +313,11 @@ impl Bench {
         answers: impl IntoIterator<Item = Answer>,
     ) -> Self {
         let provider = Provider::start(answers).await;
-        let store = Arc::new(Memory { journal: provider.journal.clone(), ..Memory::default() });
+        let store = Arc::new(Memory::new(provider.journal.clone()).await);
         if let Some(stored) = stored {
-            store.sets.lock().unwrap().insert(id(), stored);
+            store.put(&id(), &stored).await;
         }
-        let tokens = Tokens::new(store.clone(), &[account(&provider, first)]);
+        let tokens = Tokens::new(store.clone(), &[account(&provider, first)]).await;
         Self { provider, store, tokens }
     }
 
@@ -280,12 +360,12 @@ impl Bench {
     /// The account whose client has tokens in its own name, with this in the store.
     pub async fn unattended(stored: Option<TokenSet>, answers: impl IntoIterator<Item = Answer>) -> Self {
         let mut bench = Self::new(stored, answers).await;
-        bench.restart(&in_its_own_name(&bench.provider));
+        bench.restart(&in_its_own_name(&bench.provider)).await;
         bench
     }
 
-    pub fn restart(&mut self, account: &Account) {
-        self.tokens = Tokens::new(self.store.clone(), std::slice::from_ref(account));
+    pub async fn restart(&mut self, account: &Account) {
+        self.tokens = Tokens::new(self.store.clone(), std::slice::from_ref(account)).await;
     }
 }
 

@@ -50,8 +50,54 @@ pub struct StatusView {
     /// The last reload, where it was refused; `null` where it was not.
     #[serde(default)]
     pub refused_reload: Option<RefusedReload>,
+    /// The database that the nodes share; `null` where this host's disk is the store.
+    #[serde(default)]
+    pub store: Option<StoreView>,
     /// What an operator should know.
     pub warnings: Vec<String>,
+}
+
+/// The nodes' database, as one of them sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreView {
+    /// Who this node is.
+    pub node: String,
+    /// Why the database does not serve, where it does not.
+    pub trouble: Option<String>,
+    /// Since when that is so, or when it came back (RFC 3339).
+    pub since: Option<String>,
+    /// The nodes, where they could be asked for.
+    pub nodes: Vec<NodeView>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Its name.
+    pub name: String,
+    /// Its waxseal's version.
+    pub version: String,
+    /// Since when it runs (RFC 3339).
+    pub started_at: String,
+    /// It was heard of lately.
+    pub there: bool,
+    /// Seconds since it was heard of.
+    pub silent_seconds: u64,
+}
+
+impl StoreView {
+    /// What an operator should know of it.
+    pub fn warnings(&self) -> Vec<String> {
+        let gone = self
+            .nodes
+            .iter()
+            .filter(|node| !node.there)
+            .map(|node| format!("the node {} has said nothing for {} s", node.name, node.silent_seconds));
+        let trouble = self.trouble.iter().map(|trouble| {
+            format!("{trouble}. Mail is taken and kept here; tokens are good for as long as they last")
+        });
+        trouble.chain(gone).collect()
+    }
 }
 
 /// A reload that was refused.

@@ -113,6 +113,15 @@ examples! {
     ACCOUNT_IMPORT:
         "waxseal account import tokens.sealed"
         "waxseal account import tokens.sealed --replace";
+    STORE_MIGRATE:
+        "waxseal store migrate"
+        "waxseal store migrate --owner-url-file /root/owner-url   # nodes whose role may not make tables";
+    STORE_CHECK:
+        "waxseal store check"
+        "waxseal store check --json";
+    STORE_IMPORT:
+        "systemctl stop waxseal"
+        "waxseal store import";
     QUEUE_LIST:
         "waxseal queue list"
         "waxseal queue list --account support --json";

@@ -1,0 +1,287 @@
+//! Several daemons, one account, refresh tokens that rotate on every use: `[store]` has one of them refresh, and the
+//! others take what it got. Ignored unless asked for, since it takes PostgreSQL:
+//!
+//! `cargo test --test shared_grants -- --ignored --nocapture`, with `SHARED_SECONDS` for how long each of the two runs.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+mod support;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use support::{
+    House, Provider, Running,
+    client::{Client, message},
+    postgres::{Postgres, give_key},
+    until,
+};
+use waxseal::sandbox::SandboxOptions;
+
+const NODES: usize = 3;
+const LIFE: Duration = Duration::from_secs(5);
+/// A refresher is ahead of the end by half of the life at most, so that two refreshes of one expiry are closer than this.
+const APART: Duration = Duration::from_millis(2400);
+const SENDER: &str = "app@example.com";
+
+fn seconds() -> u64 {
+    std::env::var("SHARED_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
+}
+
+/// Nodes on one database, beside one provider. The first one's account has been authorized.
+struct Scene {
+    postgres: Postgres,
+    provider: Provider,
+    houses: Vec<House>,
+}
+
+impl Scene {
+    fn new(options: SandboxOptions, more: &str) -> Self {
+        let postgres = Postgres::start();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let url = runtime.block_on(postgres.database());
+        let provider = Provider::start(options);
+        let houses: Vec<House> = (0..NODES).map(|_| House::beside(&provider)).collect();
+        for (number, house) in houses.iter().enumerate() {
+            give_key(&house.state());
+            let store = format!("[store]\nurl = \"{url}\"\nnode = \"relay-{number}\"\n\n");
+            house.configure(&(store + &house.oauth(&provider, "support", "example.com") + more));
+        }
+        Self { postgres, provider, houses }
+    }
+
+    fn serve(&self) -> Vec<Running> {
+        self.houses.iter().map(House::serve).collect()
+    }
+}
+
+fn rotating(rotation_grace: Duration) -> SandboxOptions {
+    SandboxOptions {
+        rotate: true,
+        rotation_grace,
+        auto_approve: true,
+        expires_in: LIFE,
+        ..SandboxOptions::default()
+    }
+}
+
+/// Messages to every node, until the end; those that were acknowledged.
+fn load(scene: &Scene, until_when: Instant, done: &AtomicBool) -> HashSet<String> {
+    let acknowledged = Mutex::new(HashSet::new());
+    thread::scope(|scope| {
+        for (number, house) in scene.houses.iter().enumerate() {
+            let acknowledged = &acknowledged;
+            scope.spawn(move || {
+                for count in 0.. {
+                    if Instant::now() >= until_when || done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let subject = format!("node-{number}-{count}");
+                    let sent = Client::connect(house.smtp).and_then(|mut client| {
+                        client.hello()?;
+                        client.send(SENDER, "to@example.net", &message(&subject))
+                    });
+                    if sent.is_ok_and(|reply| reply.starts_with("250")) {
+                        acknowledged.lock().unwrap().insert(subject);
+                    }
+                    thread::sleep(Duration::from_millis(150));
+                }
+            });
+        }
+    });
+    acknowledged.into_inner().unwrap()
+}
+
+/// The subjects that arrived, and how many came twice.
+fn arrived(provider: &Provider) -> (HashSet<String>, usize) {
+    let received = provider.received();
+    let subject = |content: &[u8]| {
+        let text = String::from_utf8_lossy(content).into_owned();
+        text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).unwrap_or_default()
+    };
+    let all: Vec<String> = received.iter().map(|message| subject(&message.octets)).collect();
+    let distinct: HashSet<String> = all.iter().cloned().collect();
+    let twice = all.len() - distinct.len();
+    (distinct, twice)
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn three_nodes_refresh_a_rotating_token_once_an_expiry() {
+    // Without any grace: a second use of a refresh token would be the end of the grant.
+    let scene = Scene::new(rotating(Duration::ZERO), "");
+    let daemons = scene.serve();
+    scene.houses[0].authorize("support");
+    // Consent at one node serves all, at once.
+    for house in &scene.houses {
+        house.account_becomes("support", "ready");
+    }
+    let begun = Instant::now();
+    let acknowledged = load(&scene, begun + Duration::from_secs(seconds()), &AtomicBool::new(false));
+    let took = begun.elapsed();
+    let grants = scene.provider.grants();
+    let times: Vec<Instant> = grants.refreshed_at();
+    let closest = times.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+    until("all that was acknowledged", || {
+        (arrived(&scene.provider).0.len() >= acknowledged.len()).then_some(())
+    });
+    let (there, twice) = arrived(&scene.provider);
+    println!(
+        "{NODES} nodes, tokens of {} s for {:.0} s: {} refreshes, the closest two {:.2} s apart; {} dead tokens shown; {} \
+         messages acknowledged, {} arrived, {twice} twice",
+        LIFE.as_secs(),
+        took.as_secs_f64(),
+        times.len(),
+        closest.as_secs_f64(),
+        grants.dead_presented(),
+        acknowledged.len(),
+        there.len(),
+    );
+    assert!(closest >= APART, "two refreshes of one expiry: {closest:?}");
+    assert!(times.len() as u64 >= took.as_secs() / LIFE.as_secs(), "{} refreshes", times.len());
+    assert_eq!(grants.dead_presented(), 0);
+    assert_eq!((there, twice), (acknowledged, 0));
+    for house in &scene.houses {
+        assert_eq!(house.account("support")["state"], "ready");
+        assert!(!house.log().contains("refresh token refused"), "{}", house.log());
+    }
+    // Forgotten at one, it is gone at all of them.
+    scene.houses[2].cli(&["account", "forget", "support"]).ok();
+    for house in &scene.houses {
+        house.account_becomes("support", "needs_authorization");
+    }
+    drop(daemons);
+    drop(scene.postgres);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn no_grant_is_lost_while_nodes_are_killed_at_random() {
+    // With a grace, as every provider with rotation has to have: a process that dies between the provider's answer and its
+    // own COMMIT takes the only copy of the new token along.
+    let scene = Arc::new(Scene::new(rotating(Duration::from_secs(60)), ""));
+    let mut daemons = scene.serve();
+    scene.houses[0].authorize("support");
+    let done = Arc::new(AtomicBool::new(false));
+    let loading = {
+        let (scene, done) = (scene.clone(), done.clone());
+        thread::spawn(move || load(&scene, Instant::now() + Duration::from_secs(3600), &done))
+    };
+    let (begun, mut kills) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(seconds()) {
+        thread::sleep(Duration::from_millis(fastrand::u64(200..2500)));
+        let node = fastrand::usize(..NODES);
+        daemons[node].kill();
+        kills += 1;
+        daemons[node] = scene.houses[node].serve();
+    }
+    done.store(true, Ordering::Relaxed);
+    let acknowledged = loading.join().unwrap();
+    until("all that was acknowledged", || {
+        let (there, _) = arrived(&scene.provider);
+        acknowledged.is_subset(&there).then_some(())
+    });
+    let (there, twice) = arrived(&scene.provider);
+    let grants = scene.provider.grants();
+    let times = grants.refreshed_at();
+    let early = times.windows(2).filter(|pair| pair[1] - pair[0] < APART).count();
+    println!(
+        "{NODES} nodes, tokens of {} s for {} s, {kills} kills: {} refreshes, {early} of them again for one expiry; {} dead \
+         tokens shown; {} messages acknowledged, 0 lost, {} not acknowledged and arrived, {twice} twice",
+        LIFE.as_secs(),
+        begun.elapsed().as_secs(),
+        times.len(),
+        grants.dead_presented(),
+        acknowledged.len(),
+        there.difference(&acknowledged).count(),
+    );
+    assert_eq!(grants.dead_presented(), 0);
+    // Only a kill can cost a second refresh.
+    assert!(early <= kills, "{early} of {kills}");
+    for house in &scene.houses {
+        house.account_becomes("support", "ready");
+        assert!(!house.log().contains("refresh token refused"), "{}", house.log());
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_single_host_moves_in_and_says_what_it_leaves_aside_until_then() {
+    let scene = Scene::new(rotating(Duration::ZERO), "");
+    let house = &scene.houses[0];
+    let shared = std::fs::read_to_string(house.config()).unwrap();
+    let (before, after) = shared.split_once("[store]").unwrap();
+    let (_, after) = after.split_once("\n\n").unwrap();
+    std::fs::write(house.config(), format!("{before}{after}")).unwrap();
+    let alone = house.serve();
+    house.authorize("support");
+    let refused = house.cli(&["store", "check"]);
+    assert!(refused.code != 0 && refused.stderr.contains("there is no [store]"), "{refused:?}");
+    drop(alone);
+
+    std::fs::write(house.config(), &shared).unwrap();
+    let without = house.serve();
+    house.log_line(&["this host has tokens of its own"]);
+    assert_eq!(house.account("support")["state"], "needs_authorization");
+    drop(without);
+    let moved = house.cli(&["store", "import"]).ok();
+    assert!(moved.contains("support: taken in"), "{moved}");
+    let again = house.cli(&["store", "import"]);
+    assert!(again.code != 0 && again.stderr.contains("no tokens of this host's own"), "{again:?}");
+    let _daemons = scene.serve();
+    for house in &scene.houses {
+        house.account_becomes("support", "ready");
+    }
+    let status = house.cli(&["status"]).ok();
+    assert!(status.contains("this is relay-0, there are relay-0, relay-1, relay-2"), "{status}");
+    let checked = house.cli(&["store", "check"]).ok();
+    assert!(checked.contains("PostgreSQL") && checked.contains("relay-2"), "{checked}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn two_daemons_of_one_name_are_told_of_it() {
+    let scene = Scene::new(rotating(Duration::ZERO), "");
+    let text = std::fs::read_to_string(scene.houses[1].config()).unwrap();
+    std::fs::write(scene.houses[1].config(), text.replace("relay-1", "relay-0")).unwrap();
+    let _daemons = scene.serve();
+    scene.houses[0].log_line(&["another process has this node's name"]);
+}
+
+/// Tokens that a node has in memory are good while they last, whatever becomes of the database; and mail is taken.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn mail_goes_on_while_the_database_is_away_and_nothing_is_lost_after_it() {
+    let mut scene = Scene::new(rotating(Duration::from_secs(60)), "");
+    let daemons = scene.serve();
+    scene.houses[0].authorize("support");
+    for house in &scene.houses {
+        house.account_becomes("support", "ready");
+    }
+    scene.postgres.stop();
+    scene.houses[0].log_line(&["the shared store is away"]);
+    let begun = Instant::now();
+    // Longer than any token lasts: from then on mail waits.
+    let acknowledged = load(&scene, begun + LIFE * 3, &AtomicBool::new(false));
+    let status = scene.houses[0].cli(&["status"]).ok();
+    assert!(status.contains("the database of [store] is away"), "{status}");
+    assert_eq!(scene.provider.grants().dead_presented(), 0);
+    scene.postgres.run();
+    scene.houses[0].log_line(&["the shared store is back"]);
+    until("all that was acknowledged", || {
+        (arrived(&scene.provider).0.len() >= acknowledged.len()).then_some(())
+    });
+    let (there, twice) = arrived(&scene.provider);
+    println!(
+        "{} messages acknowledged in {} s without a database: all arrived, {twice} twice",
+        acknowledged.len(),
+        (LIFE * 3).as_secs()
+    );
+    assert_eq!((there, twice), (acknowledged, 0));
+    drop(daemons);
+}
