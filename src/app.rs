@@ -19,7 +19,7 @@ use crate::{
     history::History,
     inbound::{Admission, Pickup},
     oauth::{self, Tokens},
-    queue::Queue,
+    queue::{Queue, SharedPacing},
     spool::Spool,
     store,
 };
@@ -109,6 +109,9 @@ impl App {
         let tokens = Tokens::new(store, &config.accounts).await;
         let live = LiveConfig::new(config);
         let upstreams = Arc::new(Upstreams::new(queue.clone(), tokens.clone()));
+        if let Some(database) = &database {
+            queue.share_pacing(SharedPacing::new(database.clone()));
+        }
         upstreams.configure(&live.get());
 
         let (intake, rest) = (CancellationToken::new(), CancellationToken::new());
@@ -190,6 +193,7 @@ impl App {
         self.queue.shutdown(DRAIN).await;
         may_take(upstreams::GOODBYE);
         self.upstreams.close_idle().await;
+        self.queue.give_shares_back().await;
         may_take(TOKEN_GRACE);
         self.rest.cancel();
         self.tasks.close();

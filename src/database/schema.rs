@@ -11,11 +11,14 @@ use sqlx::{
 };
 
 /// Every step so far.
-const STEPS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/0001_first.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (2, "pacing", include_str!("migrations/0002_pacing.sql")),
+];
 
 /// The last step that this program knows, and the first that it can work with.
-const KNOWN: i32 = 1;
-const NEEDED: i32 = 1;
+const KNOWN: i32 = 2;
+const NEEDED: i32 = 2;
 
 /// The tables as they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]

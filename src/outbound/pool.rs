@@ -211,6 +211,17 @@ impl Upstream {
         }
     }
 
+    /// Takes leave of those idle connections, the longest idle first, that are too many where no more than `most` may be
+    /// open.
+    pub fn close_beyond(&self, most: usize) {
+        let excess = self.connections().saturating_sub(most);
+        let mut kept = self.idle.lock();
+        let count = excess.min(kept.connections.len());
+        for (connection, _) in kept.connections.drain(..count) {
+            tokio::spawn(connection.quit());
+        }
+    }
+
     /// Takes leave of the idle connections, and of those in use once their transactions are over: another takes this
     /// one's place.
     pub async fn retire(&self) {

@@ -1,5 +1,6 @@
 //! The queue: what was acknowledged is here, on stable storage, until the provider has it.
 
+mod allot;
 mod clock;
 mod compact;
 mod count;
@@ -33,6 +34,7 @@ mod told;
 pub mod verify;
 mod worker;
 
+pub use allot::SharedPacing;
 pub use clock::Clock;
 pub use course::Progress;
 pub use inspect::{InspectError, verify_stopped};

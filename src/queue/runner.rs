@@ -1,6 +1,6 @@
 //! Step 10 of the path: a task for each account's lane, which wakes when there is mail for it and starts workers.
 
-use super::{Queue, pace::memory, read_back::blocking, worker::Step};
+use super::{Queue, allot::Allotter, lane::Share, pace::memory, read_back::blocking, worker::Step};
 use crate::{
     account::{AccountId, Delivery, Pacing},
     mail::Mailbox,
@@ -12,7 +12,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -30,6 +30,14 @@ pub type TurnFuture<'a> = Pin<Box<dyn Future<Output = (Outcome, Option<Begun>)> 
 pub trait Carrier: Send + Sync + 'static {
     /// One transaction. Called as often at once as the account's `max_connections`.
     fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a>;
+
+    /// How many connections are open to the provider, idle ones included.
+    fn connections(&self) -> usize {
+        0
+    }
+
+    /// Closes idle connections where more than `most` are open.
+    fn close_beyond(&self, _most: usize) {}
 
     /// Whether it gains from knowing the attempt that comes next on the same connection.
     fn sends_ahead(&self) -> bool {
@@ -51,6 +59,14 @@ pub trait Carrier: Send + Sync + 'static {
 impl Carrier for Upstream {
     fn deliver<'a>(&'a self, attempt: &'a Attempt) -> DeliverFuture<'a> {
         Box::pin(Upstream::deliver(self, attempt))
+    }
+
+    fn connections(&self) -> usize {
+        Upstream::connections(self)
+    }
+
+    fn close_beyond(&self, most: usize) {
+        Upstream::close_beyond(self, most);
     }
 
     fn sends_ahead(&self) -> bool {
@@ -93,6 +109,10 @@ pub(super) struct Lanes {
     /// The paces as they were written last.
     remembered: Mutex<String>,
     remembering: AtomicBool,
+    /// Who says what this node may use of limits that several keep together.
+    pub(super) allotter: OnceLock<Arc<dyn Allotter>>,
+    /// Some lane has not begun a message for lack of a share.
+    pub(super) lack: Notify,
     /// Keeps other processes out of the queue as long as it is open.
     _lock: File,
 }
@@ -110,6 +130,8 @@ impl Lanes {
             stop: CancellationToken::new(),
             remembered: Mutex::default(),
             remembering: AtomicBool::new(false),
+            allotter: OnceLock::new(),
+            lack: Notify::new(),
             _lock: lock,
         }
     }
@@ -166,6 +188,9 @@ impl Queue {
         for Outlet { account, pacing, delivery, address, carrier } in outlets {
             let lane = state.lane(&account);
             lane.pacing = Some(pacing);
+            if lanes.allotter.get().is_some() {
+                lane.share.get_or_insert_with(Share::default);
+            }
             lane.delivery = delivery;
             lane.address = address;
             // What was wrong may have been the configuration.

@@ -140,7 +140,7 @@ fn take_in(lane: &mut Lane, pacing: &Pacing, tried: usize, outcome: &Outcome, no
     let changed = lane.brake.after(&outcome.lane, now, fastrand::f64());
     let cause = lane.brake.cause();
     let delivered = outcome.dispositions.iter().filter(|d| matches!(d, Disposition::Delivered(_))).count();
-    lane.pace.refund(tried - delivered.min(tried), now);
+    lane.refund(tried - delivered.min(tried), now);
     let mut faster = alone && cause.is_none();
     if delivered > 0 {
         lane.last_success_at = Some(now);

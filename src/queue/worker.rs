@@ -4,7 +4,7 @@ use super::{
     Queue, entry,
     entry::Received,
     item::Phase,
-    lane::{Claim, Fresh},
+    lane::{Claim, Fresh, Lane, Share},
     read_back::blocking,
     runner::Carrier,
     schedule::Millis,
@@ -17,7 +17,10 @@ use crate::{
     mail::{ContentSource, Envelope, QueueId, ReversePath},
     outbound::{Attempt, AttemptContent, Begun, Disposition, LaneEffect, Outcome, Stage},
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 /// A content of so many octets leaves in one write: only behind such a one is another message begun.
 const SHORT: usize = 64 << 10;
@@ -117,7 +120,7 @@ impl Ready {
     fn give_back(self) {
         let queue = &self.claimed.queue;
         let now = queue.now();
-        queue.state().lane(&self.claimed.account).pace.refund(self.tried.len(), now);
+        queue.state().lane(&self.claimed.account).refund(self.tried.len(), now);
     }
 
     /// Whether another may be begun behind it. A notification may have to be sent twice.
@@ -134,7 +137,7 @@ impl Queue {
         let now = self.now();
         let mut state = self.state();
         let lane = state.lane(account);
-        let claim = lane.claim(now);
+        let claim = self.within_share(lane, |lane| lane.claim(now));
         let Some(pacing) = lane.pacing else { return Step::Idle };
         match claim {
             Claim::Fresh(fresh) => Step::Run(self.claimed(&mut state, account, Ok(fresh), pacing, true)),
@@ -144,6 +147,16 @@ impl Queue {
         }
     }
 
+    /// Claims within what this node may use now; what it lacks for that is asked for.
+    pub(super) fn within_share<T>(&self, lane: &mut Lane, claim: impl FnOnce(&mut Lane) -> T) -> T {
+        lane.share.iter_mut().for_each(|share| share.expire(Instant::now()));
+        let claimed = claim(lane);
+        if lane.share.as_mut().is_some_and(Share::take_lack) {
+            self.shared.lanes.lack.notify_one();
+        }
+        claimed
+    }
+
     /// Claims the lane's next message where no connection is free for it: it can do no better than to be begun behind
     /// another.
     fn claim_behind(&self, account: &AccountId) -> Option<Box<Claimed>> {
@@ -151,7 +164,7 @@ impl Queue {
         let mut state = self.state();
         let lane = state.lane(account);
         let pacing = lane.pacing?;
-        let granted = match lane.claim_behind(now) {
+        let granted = match self.within_share(lane, |lane| lane.claim_behind(now)) {
             Claim::Fresh(fresh) => Ok(fresh),
             Claim::Stored(id) => Err(id),
             Claim::Wait(_) | Claim::Nothing => return None,
@@ -222,8 +235,7 @@ impl Queue {
             },
         };
         let mut tried = status.outstanding(claimed.pacing.max_recipients_per_message);
-        let granted =
-            self.state().lane(&claimed.account).pace.reserve(&claimed.pacing, tried.len(), self.now());
+        let granted = self.state().lane(&claimed.account).reserve(&claimed.pacing, tried.len(), self.now());
         if granted == 0 && !tried.is_empty() {
             return None; // The day is full: it goes back to its lane, which waits.
         }

@@ -17,6 +17,8 @@ pub(super) struct Shared {
     pub(super) grants: Grants,
     pub(super) messages: Messages,
     pub(super) connections: AtomicUsize,
+    pub(super) open: AtomicUsize,
+    pub(super) most_open: AtomicUsize,
     pub(super) acceptor: TlsAcceptor,
 }
 
@@ -45,6 +47,8 @@ impl SandboxProvider {
             faults: Faults::default(),
             grants: Grants::default(),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
             acceptor: TlsAcceptor::from(config),
         });
         let tasks = vec![
@@ -105,6 +109,11 @@ impl SandboxProvider {
     /// SMTP connections so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// The most SMTP connections that were open at once.
+    pub fn most_open(&self) -> usize {
+        self.shared.most_open.load(Ordering::SeqCst)
     }
 
     /// The messages so far.

@@ -1,6 +1,10 @@
 //! What the sandbox's mail server has received.
 
-use std::{path::PathBuf, sync::Mutex, sync::PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 use tokio::sync::watch;
 
 /// A message that arrived.
@@ -26,6 +30,8 @@ pub struct Received {
     pub tls: String,
     /// The number of the connection, from 1.
     pub connection: usize,
+    /// When its content was whole.
+    pub arrived_at: Instant,
 }
 
 /// All of them, in order.

@@ -4,7 +4,7 @@ use super::{Fault, Point, Received, SandboxSecurity, provider::Shared, submissio
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
 use md5::Md5;
-use std::{future::pending, io, sync::Arc};
+use std::{future::pending, io, sync::Arc, time::Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// How a session ended.
@@ -317,6 +317,7 @@ impl<S: Transport> Session<S> {
             token: self.identity.as_ref().and_then(|identity| identity.token),
             tls: self.tls.clone(),
             connection: self.connection,
+            arrived_at: Instant::now(),
         };
         // Its verdict was given ahead of time.
         if answered {

@@ -41,10 +41,13 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let _ = stream.set_nodelay(true);
         let number = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
+        let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.most_open.fetch_max(open, Ordering::SeqCst);
         let shared = shared.clone();
         sessions.spawn(async move {
             // A broken connection is the client's business.
-            let _ = session(stream, shared, number).await;
+            let _ = session(stream, shared.clone(), number).await;
+            shared.open.fetch_sub(1, Ordering::SeqCst);
         });
         while sessions.try_join_next().is_some() {}
     }

@@ -12,6 +12,7 @@ pub mod client;
 pub mod events;
 pub mod faulty;
 pub mod keys;
+pub mod nodes;
 pub mod postgres;
 pub mod queue;
 pub mod recorder;

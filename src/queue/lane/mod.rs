@@ -1,18 +1,20 @@
 //! An account's lane: which of its messages goes next, and whether one may. Pure.
 
 mod brake;
+mod share;
 mod waiting;
 
 pub(super) use brake::{Brake, Cause};
+pub(super) use share::{Batch, Draw, Kind, Share};
 pub(super) use waiting::{SenderClass, Wait, sender_class};
 
-use super::{entry::Received, pace::Pace, schedule::Millis};
+use super::{allot::Wish, entry::Received, pace::Pace, schedule::Millis};
 use crate::{
     account::{AccountId, Delivery, Pacing},
     mail::{ContentSource, Mailbox, QueueId},
 };
 use brake::Leave;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use waiting::{Next, Waiting};
 
 /// What a message in memory takes beside its content, about.
@@ -91,6 +93,8 @@ pub(super) struct Lane {
     pub(super) brake: Brake,
     /// What the pacing has used up, and what the provider taught.
     pub(super) pace: Pace,
+    /// What this node may use of the limits, where it keeps them together with others.
+    pub(super) share: Option<Share>,
     /// The last trouble, for the operator, and its remedy.
     pub(super) trouble: Option<(String, String)>,
     /// When the last message was delivered.
@@ -110,6 +114,7 @@ impl Lane {
             active: 0,
             brake: Brake::default(),
             pace: Pace::default(),
+            share: None,
             trouble: None,
             last_success_at: None,
             tally: Tally::default(),
@@ -149,7 +154,7 @@ impl Lane {
     /// Whether a transaction that may take its time would leave another connection for the rest of the mail. A lane that
     /// has to be proved first has none to spare.
     pub(super) fn has_connections_to_spare(&self, pacing: &Pacing) -> bool {
-        self.brake == Brake::Open && self.active + 1 < self.pace.connections(pacing)
+        self.brake == Brake::Open && self.active + 1 < self.connections(pacing)
     }
 
     /// Whether its mail is held: no such account, or login or token trouble.
@@ -179,15 +184,16 @@ impl Lane {
     /// the clock, which cannot be told when the other one is over.
     pub(super) fn claim_behind(&mut self, now: Millis) -> Claim {
         let Some(pacing) = self.pacing else { return Claim::Nothing };
-        let has_room = self.active < self.pace.connections(&pacing);
+        // Where it has more than its share now, connections have to come to an end, and not to go on in a row.
+        let is_full = self.active == self.connections(&pacing);
         let is_due = self.waiting.due().is_some_and(|at| at <= now);
-        if has_room || !is_due || pacing.rate_limit.is_some() || self.brake != Brake::Open {
+        if !is_full || !is_due || pacing.rate_limit.is_some() || self.brake != Brake::Open {
             return Claim::Nothing;
         }
-        if self.pace.ask(&pacing, now).is_err() {
+        if self.pace.ask(&pacing, now).is_err() || !self.is_shared_out(&pacing) {
             return Claim::Nothing;
         }
-        self.pace.start(&pacing, now);
+        self.begin(&pacing, now);
         self.take(now)
     }
 
@@ -206,14 +212,82 @@ impl Lane {
             return Err(Claim::Nothing);
         }
         self.pace.ask(&pacing, now).map_err(Claim::Wait)?;
+        if self.active >= self.connections(&pacing) {
+            self.share.iter_mut().for_each(Share::lacks_connections);
+            return Err(Claim::Nothing);
+        }
+        if !self.is_shared_out(&pacing) {
+            return Err(Claim::Nothing);
+        }
         match self.brake.ask(now) {
             Leave::Go | Leave::Probe => {}
             Leave::Wait(until) => return Err(Claim::Wait(until)),
             Leave::Probing => return Err(Claim::Nothing),
         }
-        self.pace.start(&pacing, now);
+        self.begin(&pacing, now);
         self.active += 1;
         Ok(())
+    }
+
+    fn begin(&mut self, pacing: &Pacing, now: Millis) {
+        self.pace.start(pacing, now);
+        self.share.iter_mut().for_each(Share::start);
+    }
+
+    /// Transactions that may be under way at once.
+    fn connections(&self, pacing: &Pacing) -> usize {
+        self.pace.connections(pacing).min(self.shared_connections())
+    }
+
+    /// Connections that this node may have.
+    pub(super) fn shared_connections(&self) -> usize {
+        self.share.as_ref().map_or(usize::MAX, Share::connections)
+    }
+
+    /// Whether this node's share of rate and day has room for one more message.
+    fn is_shared_out(&mut self, pacing: &Pacing) -> bool {
+        self.share.as_mut().is_none_or(|share| share.allows(pacing))
+    }
+
+    /// Counts recipients that are about to be sent to: as many of `wanted` as the day still has room for.
+    pub(super) fn reserve(&mut self, pacing: &Pacing, wanted: usize, now: Millis) -> usize {
+        let room = self.pace.reserve(pacing, wanted, now);
+        let granted = self.share.as_mut().map_or(room, |share| share.reserve(pacing, room));
+        self.pace.refund(room - granted, now);
+        granted
+    }
+
+    /// Gives back what was reserved and not used.
+    pub(super) fn refund(&mut self, recipients: usize, now: Millis) {
+        self.pace.refund(recipients, now);
+        self.share.iter_mut().for_each(|share| share.refund(recipients));
+    }
+
+    /// What this node would have of the limits, `open` connections being open; `None` where it has nothing and wants
+    /// nothing, or shares nothing.
+    pub(super) fn wish(&mut self, open: usize, now: Millis, instant: Instant) -> Option<Wish> {
+        let share = self.share.as_mut()?;
+        share.expire(instant);
+        let pacing = self.pacing?;
+        let due = self.waiting.due().is_some_and(|at| at <= now) && self.pace.ask(&pacing, now).is_ok();
+        let waiting = if due { self.tally.queued.max(1) } else { 0 };
+        // One probe is enough to see whether trouble is over.
+        let waiting = if self.brake == Brake::Open { waiting } else { waiting.min(1) };
+        let open = open.max(self.active);
+        let want = (self.active + waiting).max(open).min(self.pace.connections(&pacing));
+        let (draws, unused) = (share.draws(&pacing, waiting), share.take_unused());
+        let has_nothing = share.connections() == 0 && unused.is_empty();
+        if want == 0 && open == 0 && has_nothing {
+            return None;
+        }
+        Some(Wish {
+            account: self.account.clone(),
+            most: pacing.max_connections.max(1),
+            open,
+            want,
+            draws,
+            unused,
+        })
     }
 
     /// A transaction that was started has ended without saying anything about the lane.
@@ -290,6 +364,35 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_that_shares_keeps_within_its_share_and_says_what_it_lacks() {
+        let now = Instant::now();
+        let ends = now + std::time::Duration::from_secs(20);
+        let mut lane = lane(4);
+        lane.share = Some(Share::default());
+        for n in 0..4 {
+            lane.push(0, NOW, id(n));
+            lane.tally.queued += 1;
+        }
+        assert!(matches!(lane.claim(1), Claim::Nothing), "nothing is granted yet");
+        let share = |lane: &mut Lane| lane.share.as_mut().map(Share::take_lack);
+        assert_eq!(share(&mut lane), Some(true));
+        let wish = lane.wish(0, 1, now).unwrap();
+        assert_eq!((wish.most, wish.open, wish.want), (4, 0, 4));
+        lane.share.as_mut().unwrap().take_up(2, ends, Vec::new());
+        assert!(matches!(lane.claim(1), Claim::Stored(_)) && matches!(lane.claim(1), Claim::Stored(_)));
+        assert!(matches!(lane.claim(1), Claim::Nothing));
+        assert_eq!(share(&mut lane), Some(true));
+        assert!(matches!(lane.claim_behind(1), Claim::Stored(_)), "both connections are busy");
+        // Others want some: what goes on in a row would never end.
+        lane.share.as_mut().unwrap().take_up(1, ends, Vec::new());
+        assert!(matches!(lane.claim_behind(1), Claim::Nothing));
+        lane.end();
+        lane.end();
+        assert!(lane.wish(1, 1, ends).is_some());
+        assert!(matches!(lane.claim(1), Claim::Nothing), "the share has ended");
+    }
+
+    #[test]
     fn a_closed_brake_lets_one_probe_through() {
         let mut lane = lane(5);
         lane.push(0, NOW, id(1));
@@ -323,7 +426,7 @@ mod tests {
         let limited = Pacing { daily_recipients: Some(2), ..pacing(1) };
         lane.pacing = Some(limited);
         lane.push(0, NOW, id(1));
-        assert_eq!(lane.pace.reserve(&limited, 3, 0), 2);
+        assert_eq!(lane.reserve(&limited, 3, 0), 2);
         assert!(matches!(lane.claim(1), Claim::Wait(at) if at == 25 * 3_600_000));
     }
 }

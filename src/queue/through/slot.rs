@@ -29,7 +29,7 @@ impl Drop for Slot {
             let now = self.queue.now();
             let mut state = self.queue.state();
             let lane = state.lane(&self.account);
-            lane.pace.refund(self.reserved, now);
+            lane.refund(self.reserved, now);
             lane.end();
             drop(state);
             self.queue.shared.lanes.wake(&self.account);
@@ -90,11 +90,11 @@ impl Queue {
         if pacing.max_recipients_per_message.is_some_and(|most| recipients > most)
             || matches!(offer.content, AttemptContent::Growing(_)) && !lane.has_connections_to_spare(&pacing)
             || lane.has_new(class)
-            || lane.start(now).is_err()
+            || self.within_share(lane, |lane| lane.start(now)).is_err()
         {
             return None;
         }
-        let reserved = lane.pace.reserve(&pacing, recipients, now);
+        let reserved = lane.reserve(&pacing, recipients, now);
         let slot =
             Slot { queue: self.clone(), account: offer.account.clone(), pacing, reserved, given_away: false };
         drop(state);
