@@ -15,11 +15,11 @@ use crate::{
     account::token::TokenState,
     admin::{self, AdminToken, Health, Refusal, Service},
     config::{Config, LiveConfig, Snapshot, front_door, load_from_process_env},
-    database::{Database, Settings},
+    database::Settings,
     history::History,
     inbound::{Admission, Pickup},
     oauth::{self, Tokens},
-    queue::{Queue, SharedPacing},
+    queue::{Queue, SharedPacing, SharedQueue},
     spool::Spool,
     store,
 };
@@ -101,7 +101,7 @@ impl App {
             torn = recovery.torn, orphans = recovery.orphans,
             "queue opened"
         );
-        let database = config.store.as_ref().map(Database::open).transpose()?;
+        let database = shared::database(&config)?;
         let store = match &database {
             None => store::open(&state_dir)?,
             Some(database) => shared::open(database, &state_dir)?,
@@ -110,6 +110,7 @@ impl App {
         let live = LiveConfig::new(config);
         let upstreams = Arc::new(Upstreams::new(queue.clone(), tokens.clone()));
         if let Some(database) = &database {
+            queue.share(SharedQueue::new(database.clone()));
             queue.share_pacing(SharedPacing::new(database.clone()));
         }
         upstreams.configure(&live.get());

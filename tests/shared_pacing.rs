@@ -172,7 +172,7 @@ fn without_the_database_delivery_pauses_when_the_share_ends_and_goes_on_after_it
     let _daemons = scene.serve();
     scene.fill(10);
     until("what came first", || (scene.provider.received().len() == NODES * 10).then_some(()));
-    scene.postgres.stop();
+    scene.postgres.as_mut().unwrap().stop();
     let pause = Duration::from_millis(250);
     let first = scene.load(Instant::now() + Duration::from_secs(5), pause, &AtomicBool::new(false));
     until("what came while the share lasted", || {
@@ -182,7 +182,7 @@ fn without_the_database_delivery_pauses_when_the_share_ends_and_goes_on_after_it
     scene.fill(10);
     thread::sleep(Duration::from_secs(1));
     assert_eq!(scene.provider.received().len(), NODES * 10 + first.len(), "no share, no mail");
-    scene.postgres.run();
+    scene.postgres.as_mut().unwrap().run();
     until("all", || (scene.provider.received().len() == NODES * 20 + first.len()).then_some(()));
     println!(
         "{} messages on the last share, none after its end, all once the database was back",

@@ -7,11 +7,34 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
+
+/// This node's handle on the database of `[store]`, where there is one.
+pub(super) fn database(config: &Config) -> anyhow::Result<Option<Database>> {
+    let Some(settings) = &config.store else { return Ok(None) };
+    Ok(Some(Database::open_as(settings, identity(&config.state_dir)?)?))
+}
+
+/// A number that stays with the state directory: who has it is the same node, started anew.
+fn identity(state_dir: &Path) -> anyhow::Result<i64> {
+    let path = state_dir.join("node.id");
+    let unusable = || format!("{} cannot be used", path.display());
+    match fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().with_context(unusable),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut octets = [0; 8];
+            getrandom::fill(&mut octets).map_err(|_| anyhow::anyhow!("the system gives no randomness"))?;
+            let identity = i64::from_le_bytes(octets);
+            fs::write(&path, format!("{identity}\n")).with_context(unusable)?;
+            Ok(identity)
+        }
+        Err(error) => Err(error).with_context(unusable),
+    }
+}
 
 /// Opens the shared store; says so where this host's own is left aside by it.
 pub(super) fn open(database: &Database, state_dir: &Path) -> Result<Arc<dyn TokenStore>, StoreError> {

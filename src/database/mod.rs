@@ -13,7 +13,7 @@ mod standing;
 pub use error::DatabaseError;
 pub use examine::Examination;
 pub use news::{CHANNEL, News};
-pub use presence::Node;
+pub use presence::{Membership, Node};
 pub use schema::{Schema, migrate};
 pub use settings::{Settings, SettingsError};
 pub use standing::Standing;
@@ -24,7 +24,7 @@ use sqlx::{
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
-    sync::{OnceCell, broadcast},
+    sync::{OnceCell, broadcast, watch},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,8 @@ struct Inner {
     options: PgConnectOptions,
     node: String,
     epoch: i64,
+    identity: i64,
+    membership: watch::Sender<Membership>,
     standing: standing::Keeper,
     news: broadcast::Sender<News>,
     fit: OnceCell<()>,
@@ -62,6 +64,14 @@ impl Database {
     /// # Errors
     /// Where the settings cannot be used.
     pub fn open(settings: &Settings) -> Result<Self, DatabaseError> {
+        Self::open_as(settings, 0)
+    }
+
+    /// As [`Database::open`], for a node: `identity` is that of its state directory.
+    ///
+    /// # Errors
+    /// Where the settings cannot be used.
+    pub fn open_as(settings: &Settings, identity: i64) -> Result<Self, DatabaseError> {
         let options = settings.options()?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
@@ -75,6 +85,8 @@ impl Database {
             options,
             node: settings.node.clone(),
             epoch: i64::from_le_bytes(epoch),
+            identity,
+            membership: watch::Sender::default(),
             standing: standing::Keeper::default(),
             news: broadcast::channel(1024).0,
             fit: OnceCell::new(),

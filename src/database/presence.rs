@@ -3,7 +3,10 @@
 use super::{Database, DatabaseError};
 use sqlx::Row as _;
 use std::time::{Duration, SystemTime};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -11,8 +14,9 @@ use tracing::warn;
 const BEAT: Duration = Duration::from_secs(5);
 /// A node that was silent for so long is taken for gone.
 const GONE: Duration = Duration::from_secs(20);
-/// A node that was silent for so long is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(7 * 86_400);
+/// What a node has is its own for so long after a sign of life; longer than it may send on a share of the limits
+/// (`queue::allot`), so that nobody takes over what it is still sending.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,51 +69,91 @@ impl Database {
     }
 }
 
-/// Says that this node is there until `stop`, and takes its name out of the list then.
+/// How a node stands with the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Membership {
+    /// The others have not heard of it yet, or no longer.
+    #[default]
+    Out,
+    /// They have, and it has to find out what is still its own.
+    Joining,
+    /// It sends.
+    Ready,
+}
+
+impl Database {
+    /// How this node stands, and how it changes.
+    pub fn membership(&self) -> watch::Receiver<Membership> {
+        self.0.membership.subscribe()
+    }
+
+    /// Says that this node knows what is its own, and may send.
+    ///
+    /// # Errors
+    /// As [`Database::run`].
+    pub async fn joined(&self) -> Result<(), DatabaseError> {
+        let statement =
+            sqlx::query("UPDATE waxseal.node SET ready = true WHERE name = $1 AND epoch = $2 AND NOT is_out");
+        let statement = statement.bind(self.node()).bind(self.epoch());
+        let done = self.run(statement.execute(self.pool())).await?;
+        let now = if done.rows_affected() > 0 { Membership::Ready } else { Membership::Joining };
+        self.0.membership.send_replace(now);
+        Ok(())
+    }
+}
+
+/// Says that this node is there until `stop`, and that it is gone then.
 pub(super) async fn keep(database: &Database, stop: &CancellationToken) {
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut mine = false;
+    let mut taken_since = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = beats.tick() => {}
         }
         // Where it fails, that was told when the database went away.
-        let Ok(previous) = beat(database).await else { continue };
-        // Of two processes each finds the other's mark, time and again.
-        if mine && previous.is_some_and(|epoch| epoch != database.epoch()) {
+        let Ok(stands) = beat(database).await else { continue };
+        let now = match stands.as_str() {
+            "ready" => Membership::Ready,
+            "joining" => Membership::Joining,
+            _ => Membership::Out,
+        };
+        database.0.membership.send_if_modified(|before| std::mem::replace(before, now) != now);
+        if now != Membership::Out {
+            taken_since = None;
+            continue;
+        }
+        // A process that was killed keeps its name for as long as its lease; one that keeps it longer is alive.
+        let since = *taken_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > LEASE + BEAT {
             warn!(
                 node = database.node(),
                 "another process has this node's name: give each its own [store] node"
             );
+            taken_since = Some(Instant::now());
         }
-        mine = true;
     }
-    let goodbye = sqlx::query("DELETE FROM waxseal.node WHERE name = $1 AND epoch = $2")
-        .bind(database.node())
-        .bind(database.epoch());
+    let goodbye = sqlx::query(
+        "WITH gone AS (DELETE FROM waxseal.node WHERE name = $1 AND epoch = $2 RETURNING epoch)
+         INSERT INTO waxseal.gone SELECT epoch FROM gone ON CONFLICT DO NOTHING",
+    );
+    let goodbye = goodbye.bind(database.node()).bind(database.epoch());
     // Where it fails, the others find out by the silence.
     let _ = database.run(goodbye.execute(database.pool())).await;
 }
 
-/// One sign of life; gives back whose it was before.
-async fn beat(database: &Database) -> Result<Option<i64>, DatabaseError> {
-    let statement = sqlx::query(
-        "WITH before AS (SELECT epoch FROM waxseal.node WHERE name = $1),
-              gone AS (DELETE FROM waxseal.node WHERE seen < clock_timestamp() - make_interval(secs => $5)),
-              heard AS (SELECT pg_notify($4, ''))
-         INSERT INTO waxseal.node AS n (name, epoch, program, seen)
-         SELECT $1, $2, $3, clock_timestamp() FROM heard
-         ON CONFLICT (name) DO UPDATE SET
-             started = CASE WHEN n.epoch = excluded.epoch THEN n.started ELSE excluded.started END,
-             epoch = excluded.epoch, program = excluded.program, seen = excluded.seen
-         RETURNING (SELECT epoch FROM before)",
+/// One sign of life; how the node stands by it.
+async fn beat(database: &Database) -> Result<String, DatabaseError> {
+    let statement = sqlx::query_scalar(
+        "WITH heard AS (SELECT pg_notify($6, ''))
+         SELECT waxseal.beat($1, $2, $3, $4, $5) FROM heard",
     )
     .bind(database.node())
     .bind(database.epoch())
+    .bind(database.0.identity)
     .bind(env!("CARGO_PKG_VERSION"))
-    .bind(super::news::own_channel(database))
-    .bind(FORGOTTEN.as_secs_f64());
-    database.run(async { statement.fetch_one(database.pool()).await?.try_get(0) }).await
+    .bind(LEASE.as_secs_f64())
+    .bind(super::news::own_channel(database));
+    database.run(statement.fetch_one(database.pool())).await
 }

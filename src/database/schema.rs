@@ -11,14 +11,15 @@ use sqlx::{
 };
 
 /// Every step so far.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "pacing", include_str!("migrations/0002_pacing.sql")),
+    (3, "queue", include_str!("migrations/0003_queue.sql")),
 ];
 
 /// The last step that this program knows, and the first that it can work with.
-const KNOWN: i32 = 2;
-const NEEDED: i32 = 2;
+const KNOWN: i32 = 3;
+const NEEDED: i32 = 3;
 
 /// The tables as they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]

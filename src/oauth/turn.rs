@@ -90,7 +90,13 @@ pub async fn follow(tokens: Tokens, stop: CancellationToken) {
         };
         let entries = match change {
             Ok(News::Tokens(account)) => shared.entry_named(&account).into_iter().collect(),
-            Ok(News::Missed) | Err(RecvError::Lagged(_)) => shared.entries(),
+            Ok(News::Missed) | Err(RecvError::Lagged(_)) => {
+                let entries = shared.entries();
+                // What went wrong may have been the database, which is back.
+                entries.iter().for_each(|entry| entry.standing().ask_again());
+                shared.wake.notify_one();
+                entries
+            }
             Err(RecvError::Closed) => return,
         };
         for entry in entries {

@@ -111,6 +111,9 @@ impl Queue {
     /// Takes messages out of the index and off the disk, once their departure is written.
     pub(super) fn discard(&self, messages: impl Iterator<Item = QueueId>) {
         for id in messages {
+            if let Some(mirror) = self.mirror() {
+                mirror.gone([id].into_iter());
+            }
             if self.let_go(id).is_some_and(|item| item.has_file()) {
                 self.journal().remove_file(self.content_path(id));
             }
@@ -127,6 +130,9 @@ impl Queue {
 
     /// Removes segments in which nothing lives, once the history has what their records say.
     pub(super) fn remove_dead_segments(&self) {
+        if self.mirror().is_some_and(|mirror| mirror.is_behind()) {
+            return;
+        }
         let dead = self.state().dead_segments();
         if dead.is_empty() {
             return;

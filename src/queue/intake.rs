@@ -322,7 +322,7 @@ impl Whole {
             content.kept = true;
         }
         let telling = self.queue.history().prepare(&[told::received(&self.received)]);
-        let appended = self.queue.journal().append(octets, Durability::Synced).await;
+        let appended = self.append(octets).await;
         let place = appended.inspect_err(|error| {
             let queue_id = self.received.id;
             tracing::error!(target: "waxseal::queue", %queue_id, %error, "message not committed");
@@ -332,6 +332,20 @@ impl Whole {
         })?;
         telling.tell();
         self.tell();
+        Ok(place)
+    }
+
+    /// Appends its receipt, as durable as it has to be: by this host's disk, or by its copy where several nodes share the
+    /// queue.
+    async fn append(&self, octets: record::Octets) -> io::Result<Place> {
+        let journal = self.queue.journal();
+        let Some(mirror) = self.queue.mirror() else {
+            return journal.append(octets, Durability::Synced).await;
+        };
+        let receipt = [&octets.head[..], &octets.content[..]].concat();
+        let (durability, file) = (mirror.durability(), self.file.as_ref().map(|file| file.path.clone()));
+        let place = journal.append(octets, durability).await?;
+        self.queue.promise(mirror, self.received.id, receipt, file, durability).await?;
         Ok(place)
     }
 

@@ -13,6 +13,7 @@ mod intake;
 mod item;
 pub mod journal;
 mod lane;
+mod mirror;
 mod notify;
 mod operator;
 mod pace;
@@ -39,6 +40,7 @@ pub use clock::Clock;
 pub use course::Progress;
 pub use inspect::{InspectError, verify_stopped};
 pub use intake::{CommitError, Commitment, Intake, Receipt};
+pub use mirror::SharedQueue;
 pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
 pub use runner::{Carrier, DeliverFuture, Outlet, TurnFuture};
@@ -59,6 +61,7 @@ use disk::{Disk, HostDisk};
 use item::{Item, Phase};
 use journal::{Journal, JournalOptions, Place};
 use lane::Fresh;
+use mirror::Mirror;
 use runner::Lanes;
 use schedule::{Millis, Schedule};
 use space::Space;
@@ -66,7 +69,7 @@ use state::State;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -119,6 +122,10 @@ struct Shared {
     last_id: AtomicU64,
     /// Octets of content that lanes keep in memory.
     memory: AtomicU64,
+    /// Where several nodes share it.
+    mirror: OnceLock<Arc<Mirror>>,
+    /// What had left by the journal of earlier runs, for [`Queue::share`].
+    departed: Mutex<Vec<QueueId>>,
     /// Memory of the messages under way.
     intakes: Arc<pool::Pool>,
 }
@@ -187,6 +194,8 @@ impl Queue {
             kept_back: AtomicUsize::new(0),
             last_id: AtomicU64::new(opened.last_id),
             memory: AtomicU64::new(0),
+            mirror: OnceLock::new(),
+            departed: Mutex::new(opened.departed),
             intakes: Arc::default(),
         };
         Ok((Self { shared: Arc::new(shared) }, opened.recovery))
@@ -222,10 +231,14 @@ impl Queue {
 
     /// Ids rise even where the clock goes back.
     fn next_id(&self) -> QueueId {
-        let now = QueueId::new(self.now(), 0).number();
-        let next = |last: u64| Some(now.max(last + 1));
-        let last = self.shared.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        QueueId::from_number(now.max(last.unwrap_or(now) + 1))
+        let now = QueueId::new(self.now(), 0);
+        let next = |last: u64| match self.mirror() {
+            Some(mirror) => mirror.next_id(last, now),
+            None => now.number().max(last + 1),
+        };
+        let last =
+            self.shared.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        QueueId::from_number(next(last.unwrap_or_default()))
     }
 
     /// A committed message enters its lane: with its content, where it will go soon and there is memory for it.

@@ -167,6 +167,7 @@ impl Queue {
         let mut state = self.state();
         state.appended(place);
         state.restatus(id, place);
+        self.mirror().iter().for_each(|mirror| mirror.status(id));
         let lane = state.lane_number(status.account.as_ref().unwrap_or(&received.account));
         state.change(id, |item| item.stand(status, Some(lane)));
         if status.is_untold() {

@@ -62,6 +62,8 @@ pub(super) struct Opened {
     pub(super) state: State,
     pub(super) recovery: Recovery,
     pub(super) last_id: u64,
+    /// What the journal says has left.
+    pub(super) departed: Vec<QueueId>,
     /// Locked as long as it is open.
     pub(super) lock: File,
 }
@@ -117,7 +119,7 @@ fn read(
     })?;
     let mut recovery = found.enqueue();
     (recovery.damaged, recovery.torn) = (scanned.damaged(), scanned.torn());
-    let Found { mut state, last_id } = found;
+    let Found { mut state, last_id, departed } = found;
     for (number, octets) in &scanned.segments {
         state.add_segment(*number, *octets);
     }
@@ -129,7 +131,7 @@ fn read(
     // Dead segments of the last run go now, while the newest of them still counts as written to.
     history.sync_blocking();
     journal.remove_segments(state.dead_segments());
-    Ok(Opened { journal, state, recovery, last_id, lock })
+    Ok(Opened { journal, state, recovery, last_id, departed, lock })
 }
 
 /// The index as the records build it, one after the other: only what lives takes memory. A message is `Active` until all
@@ -138,6 +140,7 @@ fn read(
 pub(super) struct Found {
     pub(super) state: State,
     last_id: u64,
+    departed: Vec<QueueId>,
 }
 
 impl Found {
@@ -151,6 +154,7 @@ impl Found {
             Record::Received { received, content } => self.received(&received, content, place),
             Record::Status { status, .. } => self.status(id, &status, place),
             Record::Done { .. } => {
+                self.departed.push(id);
                 self.state.forget(id);
             }
         }

@@ -165,6 +165,8 @@ impl Queue {
     pub fn configure(&self, outlets: Vec<Outlet>) {
         let lanes = &self.shared.lanes;
         if !lanes.remembering.swap(true, Ordering::Relaxed) {
+            // Nobody asks for these any more.
+            *self.shared.departed.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
             lanes.tasks.spawn(self.clone().remember_paces());
             lanes.tasks.spawn(self.clone().notify());
         }
@@ -233,6 +235,7 @@ impl Queue {
         if tokio::time::timeout(grace, lanes.tasks.wait()).await.is_err() {
             tracing::warn!(target: "waxseal::queue", "transactions cut off by the shutdown are tried again");
         }
+        self.tell_last().await;
         if let Err(error) = self.journal().sync().await {
             tracing::error!(target: "waxseal::queue", %error, "journal not synced at shutdown");
         }

@@ -61,6 +61,7 @@ impl Queue {
         if let Some(place) = place {
             state.appended(place);
             state.restatus(claimed.id, place);
+            self.mirror().iter().for_each(|mirror| mirror.status(claimed.id));
         }
         state.change(claimed.id, |item| item.stand(&status, None));
         if status.is_untold() {

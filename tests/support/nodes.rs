@@ -26,7 +26,7 @@ pub fn seconds() -> u64 {
 
 /// Nodes on one database, with one account in common: `support`, for `example.com`.
 pub struct Scene {
-    pub postgres: Postgres,
+    pub postgres: Option<Postgres>,
     pub provider: Provider,
     pub houses: Vec<House>,
 }
@@ -44,7 +44,7 @@ impl Scene {
             let store = format!("[store]\nurl = \"{url}\"\nnode = \"relay-{number}\"\n\n");
             house.configure(&(store + &account(house, &provider)));
         }
-        Self { postgres, provider, houses }
+        Self { postgres: Some(postgres), provider, houses }
     }
 
     pub fn serve(&self) -> Vec<Running> {

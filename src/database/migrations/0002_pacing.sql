@@ -28,7 +28,7 @@ CREATE TABLE waxseal.taken (
 -- How many connections this node may have, of `most` in all, where `open` are open and `want` would be used. Nodes that
 -- want more than there is have equal parts; where there are more nodes than connections, they have them in turns.
 CREATE FUNCTION waxseal.ask_slots(
-    an_account text, my_epoch bigint, my_node text, is_first boolean,
+    an_account text, my_epoch bigint, my_node text,
     most integer, open integer, want integer, lease double precision
 ) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
@@ -45,9 +45,7 @@ BEGIN
     INSERT INTO waxseal.paced VALUES (an_account) ON CONFLICT DO NOTHING;
     PERFORM FROM waxseal.paced WHERE account = an_account FOR UPDATE;
     at := clock_timestamp();
-    -- A process that has just started knows that the one before it, of its name, is no more.
-    DELETE FROM waxseal.slots WHERE account = an_account
-        AND (until < at OR is_first AND node = my_node AND epoch <> my_epoch);
+    DELETE FROM waxseal.slots WHERE account = an_account AND until < at;
     SELECT * INTO mine FROM waxseal.slots WHERE account = an_account AND epoch = my_epoch;
     mine_held := coalesce(mine.held, 0);
     SELECT coalesce(sum(held), 0), count(*) FILTER (WHERE wanted > 0) INTO others, askers
@@ -64,6 +62,10 @@ BEGIN
         granted := 0;
     END IF;
     granted := greatest(0, least(granted, most - others - CASE WHEN mine_held = 0 THEN ahead ELSE 0 END));
+    -- A node that does not know yet what is still its own sends nothing.
+    IF NOT EXISTS (SELECT FROM waxseal.node WHERE name = my_node AND epoch = my_epoch AND ready) THEN
+        granted := 0;
+    END IF;
     IF granted = 0 AND want = 0 AND open = 0 THEN
         DELETE FROM waxseal.slots WHERE account = an_account AND epoch = my_epoch;
         RETURN 0;

@@ -11,7 +11,6 @@ use sqlx::Row as _;
 use std::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -23,14 +22,12 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// What nodes that share a database may use of the accounts' limits.
 pub struct SharedPacing {
     database: Database,
-    /// The process before this one, of this node's name, is still in the database.
-    is_first: AtomicBool,
 }
 
 impl SharedPacing {
     /// With this database.
     pub fn new(database: Database) -> Self {
-        Self { database, is_first: AtomicBool::new(true) }
+        Self { database }
     }
 
     async fn give_back(&self, unused: &[(&AccountId, Batch)]) -> Option<()> {
@@ -63,18 +60,17 @@ impl SharedPacing {
         };
         let lasts = |draw: Draw| (draw.window + draw.usable).as_secs_f64();
         let statement = sqlx::query(
-            "SELECT waxseal.ask_slots(w.account, $1, $2, $3, w.most, w.open, w.want, $4),
+            "SELECT waxseal.ask_slots(w.account, $1, $2, w.most, w.open, w.want, $3),
                     CASE WHEN w.m_want > 0
                         THEN waxseal.take(w.account, 1::smallint, w.m_want::integer, w.m_most::integer, w.m_lasts) END,
                     CASE WHEN w.r_want > 0
                         THEN waxseal.take(w.account, 2::smallint, w.r_want::integer, w.r_most::integer, w.r_lasts) END
-             FROM unnest($5::text[], $6::integer[], $7::integer[], $8::integer[],
-                         $9::float8[], $10::float8[], $11::float8[], $12::float8[], $13::float8[], $14::float8[])
+             FROM unnest($4::text[], $5::integer[], $6::integer[], $7::integer[],
+                         $8::float8[], $9::float8[], $10::float8[], $11::float8[], $12::float8[], $13::float8[])
                   AS w (account, most, open, want, m_want, m_most, m_lasts, r_want, r_most, r_lasts)",
         )
         .bind(self.database.epoch())
         .bind(self.database.node())
-        .bind(self.is_first.load(Ordering::Relaxed))
         .bind(LEASE.as_secs_f64())
         .bind(wishes.iter().map(|wish| wish.account.as_str()).collect::<Vec<_>>())
         .bind(count(|wish| wish.most))
@@ -105,7 +101,6 @@ impl SharedPacing {
                 batches,
             });
         }
-        self.is_first.store(false, Ordering::Relaxed);
         Some(allotted)
     }
 }
