@@ -144,7 +144,7 @@ async fn no_device_endpoint_and_a_refused_begin_are_told_plainly() {
     let error = bench.tokens.begin_device(&id()).await.unwrap_err();
     assert!(error.to_string().contains("invalid_scope: not for devices"), "{error}");
     // A browser is not how this account signs in.
-    let error = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap_err();
+    let error = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap_err();
     assert!(error.to_string().contains("--device"), "{error}");
 }
 
@@ -190,7 +190,7 @@ async fn a_service_account_signs_for_the_mailbox_and_nobody_signs_in() {
     assert!((-60..=0).contains(&seconds_from_now(&claims, "iat")));
     assert!((60..=3600).contains(&seconds_from_now(&claims, "exp")));
 
-    let error = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap_err();
+    let error = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap_err();
     assert!(error.to_string().contains("its grant is service_account"), "{error}");
     // Each assertion is one of its own.
     bench.tokens.refresh_now(&id()).await.unwrap();
@@ -253,7 +253,7 @@ async fn a_certificate_takes_the_place_of_the_secret_in_every_request() {
             login.grant = Grant::SignIn(certified(prefers_pss), sign_in);
         });
         bench.restart(&account).await;
-        let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap().state;
+        let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap().state;
         bench.tokens.finish(callback(&state, "c1"), willing()).await.unwrap();
         bench.tokens.refresh_now(&id()).await.unwrap();
         asked_by_device(&bench).await.0.unwrap();
@@ -297,7 +297,7 @@ fn grants_to(mailbox: &str) -> Answer {
 }
 
 async fn finished(bench: &Bench, proof: Proof) -> Result<Authorized, AuthorizeError> {
-    let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap().state;
+    let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap().state;
     bench.tokens.finish(callback(&state, "c1"), Arc::new(Says(proof))).await
 }
 
