@@ -14,15 +14,19 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::broadcast,
+    time::{Instant, timeout},
+};
 use waxseal::{
     account::{
-        Account, Client, ClientCertificate, ClientProof, Grant, Login, OAuthLogin, ServiceAccount, SignIn,
-        SignInWay,
-        token::{NoToken, TokenState},
+        Account, AccountId, Client, ClientCertificate, ClientProof, Grant, Login, OAuthLogin, ServiceAccount,
+        SignIn, SignInWay,
+        token::{NoToken, TokenSet, TokenState},
     },
-    oauth::{AuthorizeError, Authorized, Proof, WAITED_FOR},
-    store::TokenStore,
+    database::News,
+    oauth::{AuthorizeError, Authorized, Proof, TokenSource, Tokens, WAITED_FOR},
+    store::{ConsentStore, Kept, Over, Saved, StoreFuture, TokenStore, Version, consents_here},
 };
 
 const NO_TOKEN_YET: &str = r#"{"error":"authorization_pending"}"#;
@@ -144,7 +148,7 @@ async fn no_device_endpoint_and_a_refused_begin_are_told_plainly() {
     let error = bench.tokens.begin_device(&id()).await.unwrap_err();
     assert!(error.to_string().contains("invalid_scope: not for devices"), "{error}");
     // A browser is not how this account signs in.
-    let error = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap_err();
+    let error = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap_err();
     assert!(error.to_string().contains("--device"), "{error}");
 }
 
@@ -190,7 +194,7 @@ async fn a_service_account_signs_for_the_mailbox_and_nobody_signs_in() {
     assert!((-60..=0).contains(&seconds_from_now(&claims, "iat")));
     assert!((60..=3600).contains(&seconds_from_now(&claims, "exp")));
 
-    let error = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap_err();
+    let error = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap_err();
     assert!(error.to_string().contains("its grant is service_account"), "{error}");
     // Each assertion is one of its own.
     bench.tokens.refresh_now(&id()).await.unwrap();
@@ -253,7 +257,7 @@ async fn a_certificate_takes_the_place_of_the_secret_in_every_request() {
             login.grant = Grant::SignIn(certified(prefers_pss), sign_in);
         });
         bench.restart(&account).await;
-        let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap().state;
+        let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap().state;
         bench.tokens.finish(callback(&state, "c1"), willing()).await.unwrap();
         bench.tokens.refresh_now(&id()).await.unwrap();
         asked_by_device(&bench).await.0.unwrap();
@@ -297,7 +301,7 @@ fn grants_to(mailbox: &str) -> Answer {
 }
 
 async fn finished(bench: &Bench, proof: Proof) -> Result<Authorized, AuthorizeError> {
-    let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap().state;
+    let state = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap().state;
     bench.tokens.finish(callback(&state, "c1"), Arc::new(Says(proof))).await
 }
 
@@ -352,4 +356,83 @@ async fn the_end_of_a_refresh_token_is_kept_where_the_provider_tells_it() {
     // The new one has a life of its own, of which nothing is known.
     assert_eq!(consent().await.refresh_token.expose_secret(), "r2");
     assert!(consent().await.ends_at.is_none() && consent().await.rotated_at > consent().await.authorized_at);
+}
+
+/// A store that several nodes share, which hear nothing of each other.
+struct Shared {
+    beneath: Arc<Memory>,
+    consents: Arc<dyn ConsentStore>,
+    news: broadcast::Sender<News>,
+}
+
+impl TokenStore for Shared {
+    fn load<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Kept> {
+        self.beneath.load(account)
+    }
+
+    fn save<'a>(
+        &'a self,
+        account: &'a AccountId,
+        tokens: &'a TokenSet,
+        over: Over,
+    ) -> StoreFuture<'a, Saved> {
+        self.beneath.save(account, tokens, over)
+    }
+
+    fn forget<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Version> {
+        self.beneath.forget(account)
+    }
+
+    fn list(&self) -> StoreFuture<'_, Vec<AccountId>> {
+        self.beneath.list()
+    }
+
+    fn consents(&self) -> Arc<dyn ConsentStore> {
+        self.consents.clone()
+    }
+
+    fn changes(&self) -> Option<broadcast::Receiver<News>> {
+        Some(self.news.subscribe())
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_where_a_consent_was_begun_learns_what_came_of_it_at_another_node() {
+    let script =
+        [grants("a1", Some("r1")), grants("a2", Some("r2")), json(503, "<html>"), grants("a3", None)];
+    let bench = Bench::new(None, script).await;
+    let store = Arc::new(Shared {
+        beneath: bench.store.clone(),
+        consents: consents_here(),
+        news: broadcast::channel(1).0,
+    });
+    let node = async || Tokens::new(store.clone(), &[account(&bench.provider, None)]).await;
+    let (one, two) = (node().await, node().await);
+    let begin = async || one.begin(&id(), &redirect(), WAITED_FOR).await.unwrap().state;
+    let wait = |state: &str| tokio::spawn(one.finished_elsewhere(&id(), state));
+
+    // Of two that are waited for, each ends with its own.
+    let (state, other) = (begin().await, begin().await);
+    let (first, second) = (wait(&state), wait(&other));
+    two.finish(callback(&state, "c1"), willing()).await.unwrap();
+    first.await.unwrap().unwrap();
+    assert!(!second.is_finished());
+    assert_eq!(one.access_token(&id()).await.unwrap().secret.expose_secret(), "a1");
+    two.finish(callback(&other, "c2"), willing()).await.unwrap();
+    second.await.unwrap().unwrap();
+
+    // One that came to nothing there, and a refresh there meanwhile.
+    let state = begin().await;
+    let lost = wait(&state);
+    two.finish(callback(&state, "c3"), willing()).await.unwrap_err();
+    two.refresh_now(&id()).await.unwrap();
+    tokio::time::pause();
+    let since = Instant::now();
+    let error = lost.await.unwrap().unwrap_err();
+    assert!(matches!(error, AuthorizeError::LostElsewhere), "{error}");
+    assert!((100..140).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+
+    // A host that is alone waits for nobody else.
+    let alone = bench.tokens.finished_elsewhere(&id(), "state");
+    assert!(timeout(Duration::from_secs(3600), alone).await.is_err());
 }

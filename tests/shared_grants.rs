@@ -8,6 +8,8 @@ mod support;
 
 use std::{
     collections::HashSet,
+    io::Write as _,
+    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -16,10 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    House, Provider, Running,
+    House, Provider, Running, browser,
     client::{Client, message},
+    indented,
     postgres::{Postgres, give_key},
-    until,
+    until, waxseal,
 };
 use waxseal::sandbox::SandboxOptions;
 
@@ -207,6 +210,82 @@ fn no_grant_is_lost_while_nodes_are_killed_at_random() {
         house.account_becomes("support", "ready");
         assert!(!house.log().contains("refresh token refused"), "{}", house.log());
     }
+}
+
+/// Where the provider sends the browser, as it comes to the daemon of this house.
+fn at(house: &House, page: &str) -> String {
+    let location = browser::get(page).unwrap().location.unwrap();
+    let (_, query) = location.split_once('?').unwrap();
+    format!("http://{}/oauth/callback?{query}", house.admin)
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_consent_that_was_begun_at_one_node_is_finished_at_another() {
+    let mut scene = Scene::new(rotating(Duration::ZERO), "");
+    let _daemons = scene.serve();
+    let [begins, finishes, looks_on] = &scene.houses[..] else { panic!() };
+
+    let (mut command, mut lines) = begins.begin("support", &[]);
+    let back = at(finishes, &indented(&mut lines));
+    let asked = scene.provider.grants().token_requests();
+    assert_eq!(browser::get(&back).unwrap().status, 200);
+    // Whoever waits where it began is told, and it is good once, wherever it comes to.
+    let rest: Vec<String> = lines.collect();
+    assert!(command.wait().success(), "{rest:?}");
+    assert!(rest.iter().any(|line| line.starts_with("state") && line.ends_with("ready")), "{rest:?}");
+    for house in &scene.houses {
+        house.account_becomes("support", "ready");
+        assert_eq!(
+            browser::get(&back.replace(&finishes.admin.to_string(), &house.admin.to_string()))
+                .unwrap()
+                .status,
+            400
+        );
+    }
+    let first = looks_on.account("support")["authorized_at"].clone();
+
+    // Pasted at another node, in place of one of its own, over a grant that works.
+    let (mut command, mut lines) = begins.begin("support", &[]);
+    let back = at(begins, &indented(&mut lines));
+    let mut pasting = waxseal()
+        .args(["account", "authorize", "support", "--paste", "--config"])
+        .arg(finishes.config())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(pasting.stdin.take().unwrap(), "{back}").unwrap();
+    let pasted = pasting.wait_with_output().unwrap();
+    assert!(pasted.status.success(), "{pasted:?}");
+    lines.for_each(drop);
+    assert!(command.wait().success());
+    until("the new grant everywhere", || {
+        scene.houses.iter().all(|house| house.account("support")["authorized_at"] != first).then_some(())
+    });
+
+    // What was withdrawn where it began is unknown everywhere, and so is what the provider refused.
+    let (mut command, mut lines) = begins.begin("support", &[]);
+    let back = at(finishes, &indented(&mut lines));
+    command.kill();
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(browser::get(&back).unwrap().status, 400);
+
+    // Without a database nobody finishes, nothing is lost, and the browser may come again.
+    let (mut command, mut lines) = begins.begin("support", &[]);
+    let back = at(finishes, &indented(&mut lines));
+    scene.postgres.stop();
+    let away = browser::get(&back).unwrap();
+    assert_eq!(away.status, 400);
+    assert!(away.body.contains("the database of [store] is away"), "{}", away.body);
+    let refused = looks_on.cli(&["account", "authorize", "support", "--no-browser"]);
+    assert_eq!(refused.code, 75, "{refused:?}");
+    assert!(refused.stderr.contains("nobody can sign in now"), "{refused:?}");
+    scene.postgres.run();
+    assert_eq!(browser::get(&back).unwrap().status, 200);
+    assert!(command.wait().success());
+    assert_eq!(scene.provider.grants().dead_presented(), 0);
+    assert!(scene.provider.grants().token_requests() > asked);
 }
 
 #[test]

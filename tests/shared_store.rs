@@ -19,7 +19,10 @@ use waxseal::{
         token::{Consent, TokenSet},
     },
     database::{Database, DatabaseError, News, migrate},
-    store::{self, Kept, Lease, Over, Saved, StoreError, TokenStore, Version},
+    store::{
+        self, BegunConsent, Browser, ConsentStore, Finisher, Kept, Lease, Over, Saved, StoreError, Taken,
+        TokenStore, Version,
+    },
 };
 
 fn tokens(refresh: &str) -> TokenSet {
@@ -101,10 +104,153 @@ async fn keeps_its_promises(store: &dyn TokenStore) {
     assert!(matches!(store.lease(&b).await.unwrap(), Lease::Ours { .. }));
 }
 
+/// A consent with this word for a verifier.
+fn begun(verifier: &str) -> BegunConsent {
+    let redirect = "http://localhost:8025/oauth/callback".parse().unwrap();
+    BegunConsent { account: AccountId::new("a"), verifier: verifier.into(), redirect }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// The verifier of a consent that was taken.
+fn verifier(taken: Taken) -> Option<String> {
+    match taken {
+        Taken::Begun(begun) => {
+            assert_eq!((begun.account.as_str(), begun.redirect.path()), ("a", "/oauth/callback"));
+            Some(begun.verifier.expose_secret().to_owned())
+        }
+        Taken::AnotherBrowsers | Taken::Unknown => None,
+    }
+}
+
+/// What every store promises of consents, wherever they were begun (`one`) and are finished (`two`).
+async fn finishes_consents_once(one: &dyn ConsentStore, two: &dyn ConsentStore) {
+    let unknown =
+        async |state: &str| matches!(two.take(state, Finisher::Operator).await.unwrap(), Taken::Unknown);
+    assert!(unknown("never").await && !two.is_open("never").await.unwrap());
+
+    // Taken once, and each for itself.
+    one.begin("s1", begun("canary-1"), None, LONG).await.unwrap();
+    one.begin("s2", begun("canary-2"), None, LONG).await.unwrap();
+    assert!(one.is_open("s1").await.unwrap() && two.is_open("s1").await.unwrap());
+    let stranger = Finisher::Browser(None);
+    assert_eq!(verifier(two.take("s1", stranger).await.unwrap()).as_deref(), Some("canary-1"));
+    assert!(!one.is_open("s1").await.unwrap());
+    assert!(matches!(one.take("s1", stranger).await.unwrap(), Taken::Unknown) && unknown("s1").await);
+    let both = tokio::join!(one.take("s2", Finisher::Operator), two.take("s2", stranger));
+    let taken = [both.0, both.1].into_iter().filter_map(|taken| verifier(taken.unwrap())).count();
+    assert_eq!(taken, 1);
+
+    // Whoever began it abandons it.
+    one.begin("s3", begun("canary-3"), None, LONG).await.unwrap();
+    one.take("s3", Finisher::Operator).await.unwrap();
+    assert!(unknown("s3").await);
+
+    // A browser's own is for that browser, and stays when another one comes.
+    let own = Browser::with("cookie");
+    one.begin("s4", begun("canary-4"), Some(own), LONG).await.unwrap();
+    for other in [None, Some(Browser::with("another"))] {
+        let refused = two.take("s4", Finisher::Browser(other)).await.unwrap();
+        assert!(matches!(refused, Taken::AnotherBrowsers));
+    }
+    let taken = two.take("s4", Finisher::Browser(Some(own))).await.unwrap();
+    assert_eq!(verifier(taken).as_deref(), Some("canary-4"));
+    one.begin("s5", begun("canary-5"), Some(own), LONG).await.unwrap();
+    assert_eq!(verifier(two.take("s5", Finisher::Operator).await.unwrap()).as_deref(), Some("canary-5"));
+
+    // Too late is unknown.
+    one.begin("s6", begun("canary-6"), Some(own), Duration::from_millis(300)).await.unwrap();
+    assert!(two.is_open("s6").await.unwrap());
+    sleep(Duration::from_millis(400)).await;
+    assert!(!two.is_open("s6").await.unwrap() && unknown("s6").await);
+    assert!(matches!(two.take("s6", stranger).await.unwrap(), Taken::Unknown));
+}
+
 #[tokio::test]
 async fn the_disks_store_keeps_its_promises() {
     let directory = tempfile::tempdir().unwrap();
-    keeps_its_promises(&*store::open_with(directory.path(), None).unwrap()).await;
+    let store = store::open_with(directory.path(), None).unwrap();
+    keeps_its_promises(&*store).await;
+    let consents = store.consents();
+    finishes_consents_once(&*consents, &*consents).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn a_consent_is_begun_at_one_node_and_finished_at_any_once() {
+    let mut postgres = Postgres::start();
+    let (url, state) = (postgres.database().await, tempfile::tempdir().unwrap());
+    let (one, two) = (open(&url, "one", state.path()), open(&url, "two", state.path()));
+    let (one, two) = (one.consents(), two.consents());
+    finishes_consents_once(&*one, &*two).await;
+
+    // A row names no state, and says nothing of what it is worth.
+    let look = node(&url, "look");
+    one.begin("canary-state", begun("canary-7"), Some(Browser::with("canary-cookie")), LONG).await.unwrap();
+    let dumped: Vec<u8> = sqlx::query_scalar(
+        "SELECT convert_to(string_agg(to_jsonb(c)::text, ''), 'UTF8') || string_agg(state || sealed || browser, '')
+         FROM waxseal.consent c",
+    )
+    .fetch_one(look.pool())
+    .await
+    .unwrap();
+    assert!(dumped.len() > 500 && !dumped.windows(6).any(|w| w == b"canary"));
+    assert!(!dumped.windows(9).any(|w| w == b"localhost"));
+
+    // Nothing moves from one row to another, nor from one table to the other.
+    one.begin("s8", begun("canary-8"), None, LONG).await.unwrap();
+    let move_it =
+        "UPDATE waxseal.consent SET sealed = (SELECT sealed FROM waxseal.consent WHERE browser IS NOT NULL)
+                   WHERE browser IS NULL";
+    sqlx::query(move_it).execute(look.pool()).await.unwrap();
+    let error = two.take("s8", Finisher::Operator).await.err().unwrap();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    let tokens_there = open(&url, "one", state.path());
+    let move_it =
+        "INSERT INTO waxseal.token (account, sealed, version) SELECT 'a', sealed, 7 FROM waxseal.consent";
+    sqlx::query(move_it).execute(look.pool()).await.unwrap();
+    let error = tokens_there.load(&AccountId::new("a")).await.err().unwrap();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+
+    // What is too old goes when another one comes, and so do the oldest where there are too many.
+    let count = async || {
+        let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM waxseal.consent");
+        count.fetch_one(look.pool()).await.unwrap()
+    };
+    one.begin("s9", begun("canary-9"), None, Duration::from_millis(1)).await.unwrap();
+    one.begin("s10", begun("canary-10"), None, LONG).await.unwrap();
+    assert_eq!(count().await, 2);
+    let many = "INSERT INTO waxseal.consent SELECT sha256(i::text::bytea), 'x', NULL,
+                       clock_timestamp() - make_interval(secs => 5000 - i), clock_timestamp() + interval '1 minute'
+                FROM generate_series(1, 1500) AS i";
+    sqlx::query(many).execute(look.pool()).await.unwrap();
+    let at_once: Vec<_> = (0..8)
+        .map(|number| {
+            let consents = [&one, &two][number % 2].clone();
+            tokio::spawn(async move {
+                consents.begin(&format!("last-{number}"), begun("canary"), None, LONG).await.unwrap();
+            })
+        })
+        .collect();
+    for begun in at_once {
+        begun.await.unwrap();
+    }
+    // Those that came at once may not have seen each other.
+    assert!((1000..1008).contains(&count().await), "{}", count().await);
+    assert!(two.is_open("s10").await.unwrap() && two.is_open("last-3").await.unwrap());
+    assert!(!two.is_open("1").await.unwrap() && two.is_open("1500").await.unwrap());
+
+    // Without a database nobody begins nor finishes, and what was begun is there afterwards.
+    postgres.stop();
+    for away in [
+        one.begin("s11", begun("canary-11"), None, LONG).await.err(),
+        two.take("s10", Finisher::Operator).await.err(),
+        two.is_open("s10").await.err(),
+    ] {
+        assert!(away.is_some_and(|error| error.is_away()));
+    }
+    postgres.run();
+    assert_eq!(verifier(two.take("s10", Finisher::Operator).await.unwrap()).as_deref(), Some("canary-10"));
 }
 
 /// A node's store.
@@ -255,6 +401,7 @@ async fn the_role_script_lets_nodes_work_and_nothing_else() {
     let state = tempfile::tempdir().unwrap();
     let store = open(&url, "one", state.path());
     keeps_its_promises(&*store).await;
+    finishes_consents_once(&*store.consents(), &*store.consents()).await;
     let nodes = node(&url, "one");
     let stop = CancellationToken::new();
     let attending = tokio::spawn(nodes.clone().attend(stop.clone()));

@@ -232,7 +232,7 @@ async fn a_consent_is_exchanged_with_its_verifier_and_kept() {
     use base64::Engine;
     let bench = Bench::new(None, [grants("a1", Some("r1"))]).await;
     let mut changes = bench.tokens.subscribe();
-    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap();
+    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap();
     let query: Form = begun.url.query_pairs().into_owned().collect();
     assert_eq!(query["state"], begun.state);
     assert_eq!(query["code_challenge_method"], "S256");
@@ -259,14 +259,14 @@ async fn a_consent_is_exchanged_with_its_verifier_and_kept() {
 #[tokio::test]
 async fn forged_replayed_and_late_callbacks_change_nothing() {
     let bench = Bench::new(None, [grants("a1", Some("r1"))]).await;
-    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap();
+    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap();
     let forged = bench.tokens.finish(callback("forged", "c1"), willing()).await;
     assert!(matches!(forged, Err(AuthorizeError::UnknownState)));
     bench.tokens.finish(callback(&begun.state, "c1"), willing()).await.unwrap();
     let replayed = bench.tokens.finish(callback(&begun.state, "c1"), willing()).await;
     assert!(matches!(replayed, Err(AuthorizeError::UnknownState)));
-    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap();
-    bench.tokens.abandon(&begun.state);
+    let begun = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap();
+    bench.tokens.abandon(&begun.state).await;
     let late = bench.tokens.finish(callback(&begun.state, "c1"), willing()).await;
     assert!(matches!(late, Err(AuthorizeError::UnknownState)));
     assert_eq!(bench.provider.requests().len(), 1);
@@ -278,13 +278,13 @@ async fn a_failed_consent_leaves_the_working_grant() {
     let script = [grants("a1", None), grants("a2", None), invalid_grant()];
     let bench = Bench::new(Some(stale("r1", None)), script).await;
     assert_eq!(bench.got().await, "a1");
-    let begin = || bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap().state;
-    let error = bench.tokens.finish(callback(&begin(), "c1"), willing()).await.unwrap_err();
+    let begin = async || bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap().state;
+    let error = bench.tokens.finish(callback(&begin().await, "c1"), willing()).await.unwrap_err();
     assert!(matches!(error, AuthorizeError::NoRefreshToken(_)), "{error}");
     assert!(error.to_string().contains("prompt=consent"), "{error}");
-    let error = bench.tokens.finish(callback(&begin(), "c2"), willing()).await.unwrap_err();
+    let error = bench.tokens.finish(callback(&begin().await, "c2"), willing()).await.unwrap_err();
     assert!(matches!(error, AuthorizeError::Exchange(_)), "{error}");
-    let denied = Callback::from_query(&format!("error=access_denied&state={}", begin())).unwrap();
+    let denied = Callback::from_query(&format!("error=access_denied&state={}", begin().await)).unwrap();
     let error = bench.tokens.finish(denied, willing()).await.unwrap_err();
     assert!(matches!(error, AuthorizeError::Refused(_)), "{error}");
     assert_eq!(bench.got().await, "a1");
@@ -355,7 +355,7 @@ async fn a_client_in_its_own_name_asks_by_itself_and_nobody_signs_in() {
     assert_eq!(requests[0]["client_secret"], "canary-secret");
     assert!(!requests[0].contains_key("refresh_token"));
     assert_eq!(bench.tokens.status(&id()).unwrap().authorized_at, None);
-    let refused = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).unwrap_err();
+    let refused = bench.tokens.begin(&id(), &redirect(), WAITED_FOR).await.unwrap_err();
     assert!(matches!(refused, AuthorizeError::NobodySignsIn { .. }), "{refused}");
 
     // A restart has it from the store.

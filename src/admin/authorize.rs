@@ -11,42 +11,88 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use url::{Host, Url};
 
 /// Where a callback comes back to while `[admin]` is off: nobody listens there, the URL is pasted.
 const DEFAULT_PUBLIC_URL: &str = "http://localhost:8025/";
 
+/// Between two looks at whether this node is done with a consent itself.
+const LOOK: Duration = Duration::from_secs(1);
+
+type Tell = oneshot::Sender<Result<Authorized, String>>;
+
 /// Who waits for a consent, by its state.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<HashMap<String, oneshot::Sender<Result<Authorized, String>>>>);
+pub(super) struct Waiting(Mutex<HashMap<String, Tell>>);
 
 impl Waiting {
-    fn add(&self, state: String) -> oneshot::Receiver<Result<Authorized, String>> {
-        let (tell, told) = oneshot::channel();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state, tell);
-        told
+    fn add(&self, state: String, tell: Tell) {
+        self.lock().insert(state, tell);
     }
 
-    fn take(&self, state: &str) -> Option<oneshot::Sender<Result<Authorized, String>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(state)
+    fn take(&self, state: &str) -> Option<Tell> {
+        self.lock().remove(state)
+    }
+
+    fn has(&self, state: &str) -> bool {
+        self.lock().contains_key(state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Tell>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A consent that is waited for. It is withdrawn with its end, however that comes.
+struct Awaited<'a> {
+    service: &'a Service,
+    state: String,
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.service.waiting.take(&self.state);
+        let (tokens, state) = (self.service.tokens.clone(), std::mem::take(&mut self.state));
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { tokens.abandon(&state).await });
+        }
     }
 }
 
 impl Service {
-    /// Finishes a consent whose browser came back, and tells whoever began it.
+    /// Finishes a consent whose browser came back with this cookie, or with none, and tells whoever began it.
     ///
     /// # Errors
     /// A sentence for the person.
-    pub async fn finish(&self, callback: Callback) -> Result<Authorized, String> {
-        let waiting = self.waiting.take(&callback.state);
-        let finished = self.tokens.finish(callback, self.prover.clone()).await;
+    pub async fn finish_in_browser(
+        &self,
+        callback: Callback,
+        cookie: Option<&str>,
+    ) -> Result<Authorized, String> {
+        let state = callback.state.clone();
+        self.finish(&state, self.tokens.finish_in_browser(callback, cookie, self.prover.clone())).await
+    }
+
+    async fn finish(
+        &self,
+        state: &str,
+        finishing: impl Future<Output = Result<Authorized, AuthorizeError>>,
+    ) -> Result<Authorized, String> {
+        let waiting = self.waiting.take(state);
+        let finished = finishing.await;
+        let is_open = finished.as_ref().is_err_and(AuthorizeError::leaves_it_open);
         let result = finished.map_err(|error| error.to_string());
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(result.clone());
+        match waiting {
+            Some(tell) if is_open => self.waiting.add(state.to_owned(), tell),
+            Some(tell) => drop(tell.send(result.clone())),
+            None => {}
         }
         result
     }
@@ -64,11 +110,20 @@ impl Service {
         Some(url)
     }
 
-    /// Begins a consent; the other half is what tells of its end.
-    fn begin(&self, id: &str, lasts: Duration) -> Result<(Consent, String), Answer> {
+    /// Begins a consent, for the browser with this cookie or for any; the other half is what tells of its end.
+    async fn begin(
+        &self,
+        id: &str,
+        lasts: Duration,
+        cookie: Option<&str>,
+    ) -> Result<(Consent, String), Answer> {
         let account = self.oauth_account(id)?;
         let redirect = self.redirect_uri().ok_or_else(|| failed(FAILED, "public_url is no base URL"))?;
-        let begun = self.tokens.begin(&account.id, &redirect, lasts).map_err(refused)?;
+        let begun = match cookie {
+            Some(cookie) => self.tokens.begin_in_browser(&account.id, &redirect, lasts, cookie).await,
+            None => self.tokens.begin(&account.id, &redirect, lasts).await,
+        };
+        let begun = begun.map_err(refused)?;
         let consent = Consent {
             url: begun.url.to_string(),
             redirect_uri: redirect.to_string(),
@@ -88,37 +143,61 @@ impl Service {
         if device || matches!(sign_in, Some(SignIn { way: SignInWay::Device { .. }, .. })) {
             return self.authorize_by_device(&account.id, progress).await;
         }
-        let (consent, state) = match self.begin(id, WAITED_FOR) {
+        let (consent, state) = match self.begin(id, WAITED_FOR, None).await {
             Ok(begun) => begun,
             Err(answer) => return answer,
         };
-        let told = self.waiting.add(state.clone());
-        let lasts = Duration::from_secs(consent.lasts);
+        let (tell, told) = oneshot::channel();
+        self.waiting.add(state.clone(), tell);
+        let elsewhere = self.finished_elsewhere(&account.id, &state);
+        let _awaited = Awaited { service: self, state: state.clone() };
         if let Err(answer) = show(&consent, progress).await {
             return answer;
         }
-        let told = tokio::select! {
-            told = tokio::time::timeout(lasts, told) => told,
-            () = progress.closed() => {
-                self.tokens.abandon(&state);
-                self.waiting.take(&state);
-                return nobody_waits();
-            }
-        };
-        self.waiting.take(&state);
-        match told {
-            Ok(Ok(Ok(authorized))) => self.authorized(authorized),
-            Ok(Ok(Err(problem))) => failed(FAILED, problem),
-            Ok(Err(_)) | Err(_) => {
-                self.tokens.abandon(&state);
-                failed(TEMPORARY, AuthorizeError::TookTooLong.to_string())
-            }
+        let took_too_long = || failed(TEMPORARY, AuthorizeError::TookTooLong.to_string());
+        tokio::select! {
+            told = told => match told {
+                Ok(Ok(authorized)) => self.authorized(authorized),
+                Ok(Err(problem)) => failed(FAILED, problem),
+                Err(_) => took_too_long(),
+            },
+            finished = elsewhere => match finished {
+                Ok(authorized) => self.authorized(authorized),
+                Err(error) => refused(error),
+            },
+            () = tokio::time::sleep(Duration::from_secs(consent.lasts)) => took_too_long(),
+            () = progress.closed() => nobody_waits(),
         }
     }
 
-    /// Begins a consent in a browser of the console; the state says which one it is when it comes back.
-    pub(super) fn begin_in_browser(&self, account: &AccountId) -> Result<(Consent, String), String> {
-        self.begin(account.as_str(), WAITED_FOR).map_err(sentence)
+    /// Waits until another node has finished the consent that was begun here with this state.
+    fn finished_elsewhere(
+        &self,
+        account: &AccountId,
+        state: &str,
+    ) -> impl Future<Output = Result<Authorized, AuthorizeError>> {
+        let finished = self.tokens.finished_elsewhere(account, state);
+        let (account, state) = (account.clone(), state.to_owned());
+        async move {
+            finished.await?;
+            // Where this node is at it itself, that tells more.
+            while !self.waiting.has(&state) {
+                tokio::time::sleep(LOOK).await;
+            }
+            let remark =
+                Some("another node finished this sign-in; what it has to remark is in its log".to_owned());
+            Ok(Authorized { account, proved: false, remark })
+        }
+    }
+
+    /// Begins a consent in the browser of the console with this cookie, which alone may come back with it.
+    pub(super) async fn begin_in_browser(
+        &self,
+        account: &AccountId,
+        cookie: &str,
+    ) -> Result<Consent, String> {
+        let begun = self.begin(account.as_str(), WAITED_FOR, Some(cookie)).await;
+        begun.map(|(consent, _)| consent).map_err(sentence)
     }
 
     /// Begins a consent by device, and waits for it in the background: the account's state tells how it went.
@@ -131,7 +210,7 @@ impl Service {
     }
 
     /// A link for somebody on another machine, for whom nobody waits here.
-    pub(super) fn authorize_by_link(&self, id: &str) -> Answer {
+    pub(super) async fn authorize_by_link(&self, id: &str) -> Answer {
         let redirect = self.redirect_uri();
         let host = redirect.as_ref().and_then(|url| url.host());
         let only_here = match host {
@@ -149,7 +228,7 @@ impl Service {
                  /oauth/callback at the provider; or use --paste or --device",
             );
         }
-        match self.begin(id, BY_LINK) {
+        match self.begin(id, BY_LINK, None).await {
             Ok((consent, _)) => done(consent),
             Err(answer) => answer,
         }
@@ -157,10 +236,14 @@ impl Service {
 
     pub(super) async fn authorize_by_paste(&self, url: &str) -> Answer {
         match Callback::parse(url) {
-            Ok(callback) => match self.finish(callback).await {
-                Ok(authorized) => self.authorized(authorized),
-                Err(problem) => failed(FAILED, problem),
-            },
+            Ok(callback) => {
+                let state = callback.state.clone();
+                let finishing = self.tokens.finish(callback, self.prover.clone());
+                match self.finish(&state, finishing).await {
+                    Ok(authorized) => self.authorized(authorized),
+                    Err(problem) => failed(FAILED, problem),
+                }
+            }
             Err(error) => failed(FAILED, error.to_string()),
         }
     }
@@ -223,6 +306,10 @@ fn nobody_waits() -> Answer {
 }
 
 fn refused(error: AuthorizeError) -> Answer {
-    let code = if matches!(error, AuthorizeError::TookTooLong) { TEMPORARY } else { FAILED };
+    let code = match &error {
+        AuthorizeError::TookTooLong => TEMPORARY,
+        AuthorizeError::NotNow(error) if error.is_away() => TEMPORARY,
+        _ => FAILED,
+    };
     failed(code, error.to_string())
 }

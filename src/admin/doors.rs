@@ -35,8 +35,6 @@ pub(super) struct Doors(Mutex<Inner>);
 struct Inner {
     keys: HashMap<Digest, Instant>,
     sessions: HashMap<Digest, Session>,
-    /// Sign-ins at a provider, by their state: the session that set out, and until when it may come back.
-    set_out: HashMap<Digest, (Digest, Instant)>,
 }
 
 struct Session {
@@ -84,21 +82,6 @@ impl Doors {
         self.inner(now).sessions.remove(&digest_of(cookie));
     }
 
-    /// Binds the state of a sign-in to the session that sets out with it (RFC 9700 §4.7).
-    pub(super) fn set_out(&self, state: &str, cookie: &str, until: Instant, now: Instant) {
-        let mut inner = self.inner(now);
-        make_room(&mut inner.set_out, |(_, until)| *until);
-        inner.set_out.insert(digest_of(state), (digest_of(cookie), until));
-    }
-
-    /// Whether a browser with this cookie may finish the sign-in: any may where none of them set out with it.
-    pub(super) fn may_come_back(&self, state: &str, cookie: Option<&str>, now: Instant) -> bool {
-        match self.inner(now).set_out.get(&digest_of(state)) {
-            Some((session, _)) => cookie.is_some_and(|cookie| digest_of(cookie) == *session),
-            None => true,
-        }
-    }
-
     /// Leaves a sentence for the next page.
     pub(super) fn tell(&self, cookie: &str, flash: Flash, now: Instant) {
         if let Some(session) = self.inner(now).sessions.get_mut(&digest_of(cookie)) {
@@ -116,7 +99,6 @@ impl Doors {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.keys.retain(|_, ends| *ends > now);
         inner.sessions.retain(|_, session| session.ends > now);
-        inner.set_out.retain(|_, (_, until)| *until > now);
         inner
     }
 }
@@ -168,18 +150,6 @@ mod tests {
         assert_eq!(doors.csrf(&cookie, now), None);
         let idle = doors.enter(now).unwrap();
         assert_eq!(doors.csrf(&idle, now + SESSION_LASTS), None);
-    }
-
-    #[test]
-    fn a_sign_in_comes_back_to_the_session_that_set_out() {
-        let (doors, now) = (Doors::default(), Instant::now());
-        let (own, another) = (doors.enter(now).unwrap(), doors.enter(now).unwrap());
-        doors.set_out("state", &own, now + KEY_LASTS, now);
-        assert!(doors.may_come_back("state", Some(&own), now));
-        assert!(
-            !doors.may_come_back("state", Some(&another), now) && !doors.may_come_back("state", None, now)
-        );
-        assert!(doors.may_come_back("begun at the command line", None, now));
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Service {
                 Ok(account) => done(self.view(&account)),
                 Err(answer) => answer,
             },
-            Request::Authorize { id, link: true, .. } => self.authorize_by_link(&id),
+            Request::Authorize { id, link: true, .. } => self.authorize_by_link(&id).await,
             Request::Authorize { id, device, .. } => self.authorize(&id, device, progress).await,
             Request::AuthorizePaste { url } => self.authorize_by_paste(&url).await,
             Request::AccountRefresh { id } => match self.oauth_account(&id) {

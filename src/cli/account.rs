@@ -9,6 +9,7 @@ use super::{
 use crate::{
     admin::protocol::{AccountView, Consent, Request},
     mail::Day,
+    oauth::Callback,
 };
 use std::{
     io::{self, BufRead as _, IsTerminal as _},
@@ -73,15 +74,21 @@ fn authorize(config: Option<&Path>, id: String, device: bool, paste: bool, no_br
                  Paste that whole address here:",
                 consent.redirect_uri
             ));
-            let config = owned.clone();
+            let (config, page) = (owned.clone(), consent.url.clone());
             std::thread::spawn(move || {
                 let mut url = String::new();
                 let read = io::stdin().lock().read_line(&mut url);
                 if read.is_ok_and(|octets| octets > 0) {
+                    let is_own = Callback::parse(&url).is_ok_and(|pasted| page.contains(&pasted.state));
                     // Its outcome comes back on the connection that waits, unless the state in it is not of this
                     // sign-in: then only this answer says so.
-                    if ask_once(config.as_deref(), &Request::AuthorizePaste { url }).is_err() {
-                        end();
+                    match ask_once(config.as_deref(), &Request::AuthorizePaste { url }) {
+                        Err(_) => end(),
+                        Ok(value) if !is_own => {
+                            shown(Ok(value), false);
+                            std::process::exit(0);
+                        }
+                        Ok(_) => {}
                     }
                 } else {
                     complain("nothing was pasted");

@@ -94,7 +94,7 @@ async fn run(arguments: &Demo) -> anyhow::Result<()> {
     );
     let account = AccountId::new("demo");
     let redirect = app.service.redirect_uri().context("no redirect URI")?;
-    let consent = app.service.tokens.begin(&account, &redirect, WAITED_FOR)?;
+    let consent = app.service.tokens.begin(&account, &redirect, WAITED_FOR).await?;
     browse(consent.url).await?;
     let grant = app.service.tokens.status(&account).context("the account has no grant")?;
     ensure!(grant.expires_at.is_some(), "no token came: {}", grant.trouble.unwrap_or_default());

@@ -14,19 +14,11 @@ use crate::{
         Account, AccountId, AccountType, Grant,
         token::{AccessToken, life},
     },
-    store::StoreError,
+    store::{BegunConsent, Browser, Finisher, StoreError, Taken},
 };
 use secrecy::SecretString;
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    sync::OwnedMutexGuard,
-    time::{Instant, timeout},
-};
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::{sync::OwnedMutexGuard, time::timeout};
 use tracing::warn;
 use url::Url;
 
@@ -36,8 +28,6 @@ pub const WAITED_FOR: Duration = Duration::from_secs(15 * 60);
 pub const BY_LINK: Duration = Duration::from_secs(24 * 3600);
 /// How long a login with new tokens may take.
 const PROOF: Duration = Duration::from_secs(45);
-/// Consents under way at once; the oldest makes room.
-const MOST: usize = 64;
 
 /// A consent that was begun. The URL goes to the person's browser.
 #[derive(Clone)]
@@ -92,6 +82,15 @@ pub enum AuthorizeError {
     /// The state is forged, used up or too old.
     #[error("this sign-in is unknown, already finished or too old: begin again")]
     UnknownState,
+    /// It was begun in a browser, and another one came back.
+    #[error("this sign-in was begun in another browser, or its session has ended: begin again")]
+    AnotherBrowser,
+    /// Consents can neither be kept nor looked up.
+    #[error("nobody can sign in now: {0}")]
+    NotNow(StoreError),
+    /// Another node has taken it, and it came to nothing there.
+    #[error("another node took this sign-in and did not authorize the account: its log says why")]
+    LostElsewhere,
     /// The provider refused, or the person did.
     #[error("the provider refused: {0}")]
     Refused(String),
@@ -109,33 +108,6 @@ pub enum AuthorizeError {
     Store(#[from] StoreError),
 }
 
-/// Consents under way, by state.
-#[derive(Default)]
-pub(super) struct Pending(HashMap<String, Begun>);
-
-struct Begun {
-    account: AccountId,
-    verifier: SecretString,
-    redirect: Url,
-    ends: Instant,
-}
-
-impl Pending {
-    fn add(&mut self, state: String, begun: Begun, now: Instant) {
-        self.0.retain(|_, begun| begun.ends > now);
-        if self.0.len() >= MOST
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, begun)| begun.ends).map(|(s, _)| s.clone())
-        {
-            self.0.remove(&oldest);
-        }
-        self.0.insert(state, begun);
-    }
-
-    fn take(&mut self, state: &str, now: Instant) -> Option<Begun> {
-        self.0.remove(state).filter(|begun| begun.ends > now)
-    }
-}
-
 /// An account that has been authorized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorized {
@@ -147,13 +119,48 @@ pub struct Authorized {
     pub remark: Option<String>,
 }
 
+impl AuthorizeError {
+    /// Whether the consent can still be finished.
+    pub fn leaves_it_open(&self) -> bool {
+        matches!(self, Self::NotNow(_) | Self::AnotherBrowser)
+    }
+}
+
 impl Tokens {
-    /// Begins a consent for `account`, good for `lasts`; the provider will send the browser to `redirect`.
-    pub fn begin(
+    /// Begins a consent for `account`, good for `lasts`; the provider will send the browser to `redirect`. Where several
+    /// nodes share their tokens, any of them can finish it.
+    ///
+    /// # Errors
+    /// Where nobody signs in for this account in a browser, or the consent cannot be kept.
+    pub async fn begin(
         &self,
         account: &AccountId,
         redirect: &Url,
         lasts: Duration,
+    ) -> Result<Authorization, AuthorizeError> {
+        self.begin_for(account, redirect, lasts, None).await
+    }
+
+    /// As [`Tokens::begin`], for the browser with this cookie alone (RFC 9700 §4.7).
+    ///
+    /// # Errors
+    /// As [`Tokens::begin`].
+    pub async fn begin_in_browser(
+        &self,
+        account: &AccountId,
+        redirect: &Url,
+        lasts: Duration,
+        cookie: &str,
+    ) -> Result<Authorization, AuthorizeError> {
+        self.begin_for(account, redirect, lasts, Some(Browser::with(cookie))).await
+    }
+
+    async fn begin_for(
+        &self,
+        account: &AccountId,
+        redirect: &Url,
+        lasts: Duration,
+        browser: Option<Browser>,
     ) -> Result<Authorization, AuthorizeError> {
         let unknown = || AuthorizeError::UnknownAccount(account.to_string());
         let entry = self.0.entry(account).ok_or_else(unknown)?;
@@ -166,45 +173,77 @@ impl Tokens {
         let state = nonce().ok_or(AuthorizeError::NoRandomness)?;
         let by_device = || AuthorizeError::ByDeviceOnly(account.to_string());
         let Consent { url, verifier } = client::consent(login, redirect, &state).ok_or_else(by_device)?;
-        let now = Instant::now();
-        let begun =
-            Begun { account: account.clone(), verifier, redirect: redirect.clone(), ends: now + lasts };
-        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).add(state.clone(), begun, now);
+        let begun = BegunConsent { account: account.clone(), verifier, redirect: redirect.clone() };
+        let kept = self.0.consents.begin(&state, begun, browser, lasts).await;
+        kept.map_err(AuthorizeError::NotNow)?;
         Ok(Authorization { url, state, lasts })
     }
 
-    /// Whoever began this consent no longer waits for it: a callback with its state changes nothing from now on.
-    pub fn abandon(&self, state: &str) {
-        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).take(state, Instant::now());
+    /// Whoever began this consent no longer waits for it: a callback with its state changes nothing from now on. Where
+    /// that cannot be noted, it ends in its time.
+    pub async fn abandon(&self, state: &str) {
+        let _ = self.0.consents.take(state, Finisher::Operator).await;
     }
 
-    /// Finishes a consent: exchanges the code, proves the tokens, keeps them durably, and lets mail go. The state is
-    /// used up whatever the outcome. No browser is bound to it:
-    /// who knows the state may finish, and only whoever began it does (`docs/decisions/0005`).
+    /// Finishes a consent for somebody who may ask for anything: exchanges the code, proves the tokens, keeps them durably,
+    /// and lets mail go. The state is used up whatever the outcome, unless [`AuthorizeError::leaves_it_open`].
+    ///
+    /// # Errors
+    /// Why the account is not authorized.
     pub async fn finish(
         &self,
         callback: Callback,
         prover: Arc<dyn Prover>,
     ) -> Result<Authorized, AuthorizeError> {
-        let begun = {
-            let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            pending.take(&callback.state, Instant::now()).ok_or(AuthorizeError::UnknownState)?
-        };
-        let code = callback.outcome.map_err(AuthorizeError::Refused)?;
-        let account = begun.account.clone();
+        self.finish_by(callback, Finisher::Operator, prover).await
+    }
+
+    /// As [`Tokens::finish`], for a browser with this cookie, or with none. One that was begun at the command line is bound
+    /// to no browser: who knows the state may finish, and only whoever began it does (`docs/decisions/0005`).
+    ///
+    /// # Errors
+    /// As [`Tokens::finish`].
+    pub async fn finish_in_browser(
+        &self,
+        callback: Callback,
+        cookie: Option<&str>,
+        prover: Arc<dyn Prover>,
+    ) -> Result<Authorized, AuthorizeError> {
+        self.finish_by(callback, Finisher::Browser(cookie.map(Browser::with)), prover).await
+    }
+
+    async fn finish_by(
+        &self,
+        callback: Callback,
+        by: Finisher,
+        prover: Arc<dyn Prover>,
+    ) -> Result<Authorized, AuthorizeError> {
         let shared = self.0.clone();
         // A browser that hangs up must not lose the grant half-way.
-        let done = tokio::spawn(async move { shared.complete(begun, code, prover).await }).await;
-        done.unwrap_or(Err(AuthorizeError::UnknownState)).inspect_err(|error| {
-            warn!(account = %account, %error, "account not authorized");
-        })
+        let done = tokio::spawn(async move {
+            let begun = shared.take(&callback.state, by).await?;
+            let code = callback.outcome.map_err(AuthorizeError::Refused)?;
+            let account = begun.account.clone();
+            shared.complete(begun, code, prover).await.inspect_err(|error| {
+                warn!(account = %account, %error, "account not authorized");
+            })
+        });
+        done.await.unwrap_or(Err(AuthorizeError::UnknownState))
     }
 }
 
 impl Shared {
+    async fn take(&self, state: &str, by: Finisher) -> Result<BegunConsent, AuthorizeError> {
+        match self.consents.take(state, by).await.map_err(AuthorizeError::NotNow)? {
+            Taken::Begun(begun) => Ok(begun),
+            Taken::AnotherBrowsers => Err(AuthorizeError::AnotherBrowser),
+            Taken::Unknown => Err(AuthorizeError::UnknownState),
+        }
+    }
+
     async fn complete(
         &self,
-        begun: Begun,
+        begun: BegunConsent,
         code: SecretString,
         prover: Arc<dyn Prover>,
     ) -> Result<Authorized, AuthorizeError> {

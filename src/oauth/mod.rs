@@ -5,6 +5,7 @@ mod authorize;
 mod callback;
 mod client;
 mod device;
+mod elsewhere;
 mod explain;
 mod http;
 mod id_token;

@@ -2,7 +2,6 @@
 
 use super::{
     AccessTokenFuture, TokenSource,
-    authorize::Pending,
     client::{TokenClient, same},
     renew::Eagerness,
     standing::{Asked, Entry},
@@ -13,11 +12,11 @@ use crate::{
         forecast::{Forecast, forecast},
         token::{AccessToken, NoToken, TokenState},
     },
-    store::{Kept, StoreError, TokenStore},
+    store::{ConsentStore, Kept, StoreError, TokenStore},
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::SystemTime,
 };
 use tokio::{
@@ -57,7 +56,8 @@ pub struct GrantStatus {
 pub(super) struct Shared {
     pub(super) store: Arc<dyn TokenStore>,
     pub(super) client: TokenClient,
-    pub(super) pending: Mutex<Pending>,
+    /// Consents under way.
+    pub(super) consents: Arc<dyn ConsentStore>,
     /// Wakes the refresher after a change of accounts.
     pub(super) wake: Notify,
     entries: RwLock<HashMap<AccountId, Arc<Entry>>>,
@@ -74,9 +74,9 @@ impl Tokens {
     /// As [`Tokens::new`], with a clock of one's own.
     pub async fn with_clock(store: Arc<dyn TokenStore>, accounts: &[Account], clock: Clock) -> Self {
         let tokens = Self(Arc::new(Shared {
+            consents: store.consents(),
             store,
             client: TokenClient::new(clock.clone()),
-            pending: Mutex::default(),
             wake: Notify::new(),
             entries: RwLock::default(),
             changed: broadcast::channel(256).0,

@@ -8,7 +8,10 @@ use super::{
     tokens::{Shared, Tokens},
 };
 use crate::{
-    account::token::{AccessToken, NoToken},
+    account::{
+        AccountId,
+        token::{AccessToken, NoToken},
+    },
     database::News,
     store::{Lease, StoreError},
 };
@@ -75,6 +78,15 @@ impl Shared {
         };
         if news {
             self.signal(&entry.id);
+        }
+    }
+}
+
+impl Tokens {
+    /// Looks at the store at once, where no news can be counted on.
+    pub(super) async fn look_at(&self, account: &AccountId) {
+        if let Some(entry) = self.0.entry(account) {
+            self.0.look(&entry).await;
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `seal`, `record`, `packed` and `parcel` (tokens on their way to another host) are pure; `key` and `snapshot` touch one
 //! file each; `sled` alone names the engine of one host, and `postgres` sends the statements of several.
 
+mod consents;
 mod key;
 mod packed;
 pub mod parcel;
@@ -11,6 +12,8 @@ mod record;
 mod seal;
 mod sled;
 mod snapshot;
+
+pub use consents::{BegunConsent, Browser, ConsentStore, Finisher, Taken};
 
 use crate::{
     account::{AccountId, token::TokenSet},
@@ -48,6 +51,11 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Asks to be the one that gets new tokens for this account. A store of one process always agrees.
     fn lease<'a>(&'a self, _account: &'a AccountId) -> StoreFuture<'a, Lease> {
         Box::pin(async { Ok(Lease::Ours { held: Box::new(()), there: None }) })
+    }
+
+    /// Where consents that were begun are kept: in this process, unless others may finish them. Asked for once.
+    fn consents(&self) -> Arc<dyn ConsentStore> {
+        consents_here()
     }
 
     /// Tells what others change; `None` where there are no others.
@@ -223,6 +231,11 @@ pub fn open_shared_with(
     credentials: Option<&Path>,
 ) -> Result<Arc<dyn TokenStore>, StoreError> {
     Ok(Arc::new(postgres::PostgresStore::open(database, state_dir, credentials)?))
+}
+
+/// Consents of this process alone: they end with it.
+pub fn consents_here() -> Arc<dyn ConsentStore> {
+    Arc::new(consents::Here::default())
 }
 
 /// Whether this host has a store of its own below `state_dir`.

@@ -1,8 +1,10 @@
 //! Tokens in PostgreSQL, for several nodes: sealed as on a disk, compared and set by version, and asked for by one node at
 //! a time.
 
+mod consents;
+
 use super::{
-    Kept, Lease, Over, Saved, StoreError, StoreFuture, TokenStore, Version, key,
+    ConsentStore, Kept, Lease, Over, Saved, StoreError, StoreFuture, TokenStore, Version, key,
     packed::{pack, unpack},
     seal::Key,
 };
@@ -248,6 +250,10 @@ impl TokenStore for PostgresStore {
 
     fn lease<'a>(&'a self, account: &'a AccountId) -> StoreFuture<'a, Lease> {
         to_its_end(self.0.clone().lease(account.clone()))
+    }
+
+    fn consents(&self) -> Arc<dyn ConsentStore> {
+        Arc::new(Self(self.0.clone()))
     }
 
     fn changes(&self) -> Option<broadcast::Receiver<News>> {

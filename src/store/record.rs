@@ -1,7 +1,11 @@
-//! The encoding of a [`TokenSet`] before sealing: JSON, so that later versions can add fields.
+//! The encoding of a [`TokenSet`], and of a [`BegunConsent`], before sealing: JSON, so that later versions can add fields.
 //! Secrets leave their wrapper here, into buffers that are wiped.
 
-use crate::account::token::{Consent, TokenSet};
+use super::consents::BegunConsent;
+use crate::account::{
+    AccountId,
+    token::{Consent, TokenSet},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -89,6 +93,36 @@ pub(super) fn decode(octets: &[u8]) -> Result<TokenSet, serde_json::Error> {
         access_token: record.access_token.map(|token| (secret(token), time(record.access_token_ends))),
         in_its_own_name: record.in_its_own_name,
         refreshed_at: time(record.refreshed_at),
+    })
+}
+
+#[derive(Serialize, Deserialize)]
+struct ConsentRecord<'a> {
+    account: Cow<'a, str>,
+    verifier: Cow<'a, str>,
+    redirect: Cow<'a, str>,
+}
+
+/// The octets to be sealed of a consent.
+pub(super) fn encode_consent(begun: &BegunConsent) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let record = ConsentRecord {
+        account: begun.account.as_str().into(),
+        verifier: begun.verifier.expose_secret().into(),
+        redirect: begun.redirect.as_str().into(),
+    };
+    let length = (record.account.len() + record.verifier.len() + record.redirect.len()) * 2;
+    let mut octets = Zeroizing::new(Vec::with_capacity(length + 128));
+    serde_json::to_writer(&mut *octets, &record)?;
+    Ok(octets)
+}
+
+/// What [`encode_consent`] wrote.
+pub(super) fn decode_consent(octets: &[u8]) -> Option<BegunConsent> {
+    let record: ConsentRecord<'_> = serde_json::from_slice(octets).ok()?;
+    Some(BegunConsent {
+        account: AccountId::new(&record.account),
+        verifier: record.verifier.into_owned().into(),
+        redirect: record.redirect.parse().ok()?,
     })
 }
 

@@ -1,5 +1,5 @@
-//! Sealing at rest: XChaCha20-Poly1305 under the store's key, with the account's id as associated data, so that
-//! a value moved to another account does not open. Pure but for the random nonce.
+//! Sealing at rest: XChaCha20-Poly1305 under the store's key, with what it is for (an account's id, or a consent) as
+//! associated data, so that a value moved to another place does not open. Pure but for the random nonce.
 //!
 //! Layout: `wxs` and a version octet, 8 octets naming the key, 24 of nonce, the ciphertext with its tag, and a
 //! CRC-32 of all before it. The checksum tells a damaged disk from a wrong key.
@@ -60,11 +60,11 @@ pub(super) enum Unsealable {
     WrongKey,
 }
 
-/// Seals `plain` for `account`. Fails only where the system has no randomness to give.
-pub(super) fn seal(key: &Key, account: &str, plain: &[u8]) -> Result<Vec<u8>, &'static str> {
+/// Seals `plain` for `place`. Fails only where the system has no randomness to give.
+pub(super) fn seal(key: &Key, place: &str, plain: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut nonce = [0; NONCE];
     getrandom::fill(&mut nonce).map_err(|_| "the system gives no randomness")?;
-    let payload = Payload { msg: plain, aad: account.as_bytes() };
+    let payload = Payload { msg: plain, aad: place.as_bytes() };
     let secret = key
         .cipher()
         .encrypt(XNonce::from_slice(&nonce), payload)
@@ -80,7 +80,7 @@ pub(super) fn seal(key: &Key, account: &str, plain: &[u8]) -> Result<Vec<u8>, &'
 }
 
 /// Opens what [`seal`] made.
-pub(super) fn unseal(key: &Key, account: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
+pub(super) fn unseal(key: &Key, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
     let (body, checksum) = sealed.split_last_chunk::<CHECKSUM>().ok_or(Unsealable::Damaged)?;
     if body.len() < HEAD || crc32fast::hash(body).to_le_bytes() != *checksum || body[..3] != MAGIC[..3] {
         return Err(Unsealable::Damaged);
@@ -93,7 +93,7 @@ pub(super) fn unseal(key: &Key, account: &str, sealed: &[u8]) -> Result<Zeroizin
         return Err(Unsealable::WrongKey);
     }
     let nonce = XNonce::from_slice(&head[MAGIC.len() + KEY_NAME..]);
-    let payload = Payload { msg: secret, aad: account.as_bytes() };
+    let payload = Payload { msg: secret, aad: place.as_bytes() };
     key.cipher().decrypt(nonce, payload).map(Zeroizing::new).map_err(|_| Unsealable::Damaged)
 }
 

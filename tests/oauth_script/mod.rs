@@ -26,7 +26,9 @@ use waxseal::{
     },
     database::{Database, Settings},
     oauth::{Callback, Proof, ProofFuture, Prover, TokenSource, Tokens},
-    store::{Kept, Lease, Over, Saved, StoreError, StoreFuture, TokenStore, Version},
+    store::{
+        ConsentStore, Kept, Lease, Over, Saved, StoreError, StoreFuture, TokenStore, Version, consents_here,
+    },
 };
 
 pub type Form = HashMap<String, String>;
@@ -209,6 +211,13 @@ impl TokenStore for Memory {
                 let with_tokens = sets.iter().filter(|(_, kept)| kept.tokens.is_some());
                 Box::pin(ready(Ok(with_tokens.map(|(account, _)| account.clone()).collect())))
             }
+        }
+    }
+
+    fn consents(&self) -> Arc<dyn ConsentStore> {
+        match &self.beneath {
+            Some(beneath) => beneath.consents(),
+            None => consents_here(),
         }
     }
 

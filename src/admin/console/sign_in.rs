@@ -18,7 +18,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri, header},
     response::Response,
 };
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// On the way to the provider. A page, since browsers let no form be answered by another site (`form-action`).
 #[derive(Template)]
@@ -82,13 +82,8 @@ pub(super) async fn set_out(web: &Web, visitor: &Visitor, id: &str, headers: &He
     if let Some(elsewhere) = elsewhere(web, visitor, id, &address, host) {
         return elsewhere;
     }
-    match web.service.begin_in_browser(&account.id) {
-        Ok((consent, state)) => {
-            let now = Instant::now();
-            let until = now + Duration::from_secs(consent.lasts);
-            web.service.doors.set_out(&state, cookie, until, now);
-            out(web, visitor, id, address, consent, true)
-        }
+    match web.service.begin_in_browser(&account.id, cookie).await {
+        Ok(consent) => out(web, visitor, id, address, consent, true),
         Err(why) => go(web, visitor, &address, Err(why)),
     }
 }
@@ -119,12 +114,7 @@ fn elsewhere(web: &Web, visitor: &Visitor, id: &str, address: &str, host: &str) 
 pub(in crate::admin) async fn came_back(State(web): State<Web>, headers: HeaderMap, uri: Uri) -> Response {
     let cookie = cookie_of(&headers);
     let finished = match Callback::from_query(uri.query().unwrap_or_default()) {
-        Ok(callback)
-            if !web.service.doors.may_come_back(&callback.state, cookie.as_deref(), Instant::now()) =>
-        {
-            Err("this sign-in was begun in another browser, or its session has ended: begin again".to_owned())
-        }
-        Ok(callback) => web.service.finish(callback).await,
+        Ok(callback) => web.service.finish_in_browser(callback, cookie.as_deref()).await,
         Err(error) => Err(error.to_string()),
     };
     let (status, title, text) = match &finished {

@@ -1,4 +1,5 @@
--- What the nodes share: who they are, and the tokens of every OAuth account, sealed under a key that is not here.
+-- What the nodes share: who they are, the tokens of every OAuth account and consents under way, sealed under a key that
+-- is not here.
 
 CREATE TABLE waxseal.schema (
     one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
@@ -33,3 +34,14 @@ CREATE TABLE waxseal.token (
     holder_node text,
     held_until timestamptz
 ) WITH (fillfactor = 50);
+
+-- Consents that were begun and can be finished, at whatever node. Whoever knows a state may finish, so that only its
+-- SHA-256 is here; what is needed beside it is sealed.
+CREATE TABLE waxseal.consent (
+    state bytea PRIMARY KEY,
+    sealed bytea NOT NULL,
+    -- NULL: any browser may finish it; else the SHA-256 of the cookie of the one that may.
+    browser bytea,
+    begun timestamptz NOT NULL,
+    ends timestamptz NOT NULL
+);
