@@ -70,6 +70,7 @@ fn the_admin_token_shows_how_accounts_tokens_and_queue_stand() {
     assert!((0.0..60.0).contains(&value("waxseal_grant_age_seconds{account=\"person\"}")));
     assert!((0.0..60.0).contains(&value("waxseal_queue_oldest_seconds{account=\"waiting\"}")));
     assert!(value("waxseal_queue_bytes") > 0.0);
+    assert_eq!((value("waxseal_store_up"), value("waxseal_store_uncopied_messages")), (1.0, 0.0));
     assert!(!text.contains(token.trim()) && !text.contains("sandbox-secret"));
 }
 

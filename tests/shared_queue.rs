@@ -9,7 +9,11 @@ mod support;
 use rustix::process::Signal;
 use std::{
     collections::HashSet,
-    sync::atomic::{AtomicBool, Ordering},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +21,7 @@ use support::{
     House, Running,
     client::{Client, message},
     nodes::{NODES, Scene, subject},
+    postgres::Postgres,
     until,
 };
 use waxseal::sandbox::{Fault, Point, SandboxOptions};
@@ -78,9 +83,21 @@ fn a_node_that_is_gone_for_good_leaves_its_queue_to_the_others() {
     // In chunks, as well.
     send(&scene.houses[0], &["large"], 3 << 20);
     until("all of them tried", || (scene.provider.faults().struck() > NODES).then_some(()));
+    let listed = scene.houses[0].json(&["queue", "list"]);
+    let large = listed.as_array().unwrap().iter().find(|m| m["size"].as_u64().unwrap() > 1 << 20).unwrap();
+    let in_the_way = format!("queue/content/{}.eml", large["id"].as_str().unwrap());
+    for house in &scene.houses[1..] {
+        std::fs::create_dir(house.state().join(&in_the_way)).unwrap();
+    }
     daemons[0].kill();
     std::fs::remove_dir_all(scene.houses[0].state()).unwrap();
     scene.provider.faults().clear();
+    until("a disk that does not take it", || {
+        scene.houses[1..].iter().any(|house| house.log().contains("message not taken over yet")).then_some(())
+    });
+    for house in &scene.houses[1..] {
+        std::fs::remove_dir(house.state().join(&in_the_way)).unwrap();
+    }
     let begun = Instant::now();
     let mut wanted: HashSet<String> =
         (0..NODES).flat_map(|node| named(&format!("node-{node}"), 20)).collect();
@@ -215,6 +232,58 @@ fn nothing_acknowledged_is_lost_while_the_database_is_away() {
     println!(
         "{NODES} nodes, the database away for {} s under load: {acknowledged} acknowledged, 0 lost, {twice} twice",
         away.as_secs()
+    );
+    for house in &scene.houses {
+        house.queue_empties();
+    }
+}
+
+/// What a floating address or a proxy is in front of a cluster: one port, and whoever is the primary behind it.
+fn pass_on(address: &TcpListener, primary: &AtomicU16) {
+    for client in address.incoming() {
+        let Ok(client) = client else { return };
+        let Ok(server) = TcpStream::connect(("127.0.0.1", primary.load(Ordering::Relaxed))) else { continue };
+        for (mut from, mut to) in
+            [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+        {
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn nothing_acknowledged_is_lost_when_the_standby_takes_the_place_of_the_primary() {
+    let mut primary = Postgres::start();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let behind = Arc::new(AtomicU16::new(primary.port));
+    primary.behind(address.local_addr().unwrap().port());
+    thread::spawn({
+        let behind = behind.clone();
+        move || pass_on(&address, &behind)
+    });
+    let mut scene = Scene::on(primary, SandboxOptions::default(), |house, provider| {
+        house.basic(provider, "support", "example.com")
+    });
+    let mut primary = scene.postgres.take().unwrap();
+    let standby = runtime.block_on(primary.standby());
+    let _daemons = scene.serve();
+    let (acknowledged, twice) = under_load(&scene, || {
+        thread::sleep(Duration::from_secs(3));
+        // As kill -9 does it: no checkpoint, no goodbye.
+        primary.stop();
+        thread::sleep(Duration::from_secs(2));
+        standby.promote();
+        behind.store(standby.port, Ordering::Relaxed);
+        thread::sleep(Duration::from_secs(5));
+    });
+    println!(
+        "{NODES} nodes, the primary killed and a synchronous standby promoted under load: {acknowledged} acknowledged, \
+         0 lost, {twice} twice"
     );
     for house in &scene.houses {
         house.queue_empties();

@@ -154,7 +154,17 @@ impl Service {
             oldest.add(&[("account", lane.account.as_str())], -until(came, now));
         }
         octets.add(&[], self.queue.octets() as f64);
-        vec![messages, oldest, octets]
+        let mut up =
+            Metric::new("waxseal_store_up", "gauge", "1 while the nodes' database serves; 1 without one.");
+        let trouble = self.database.as_ref().and_then(|database| database.standing().trouble);
+        up.add(&[], if trouble.is_none() { 1.0 } else { 0.0 });
+        let mut alone = Metric::new(
+            "waxseal_store_uncopied_messages",
+            "gauge",
+            "Messages on this host's disk alone, which several nodes should share.",
+        );
+        alone.add(&[], self.queue.uncopied().unwrap_or(0) as f64);
+        vec![messages, oldest, octets, up, alone]
     }
 }
 

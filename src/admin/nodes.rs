@@ -25,6 +25,7 @@ impl Service {
             node: database.node().to_owned(),
             trouble: standing.trouble.or(late),
             since: standing.since.map(|since| Timestamp::new(since).to_string()),
+            uncopied: self.queue.uncopied().unwrap_or(0),
             nodes: nodes.into_iter().map(node_view).collect(),
         })
     }

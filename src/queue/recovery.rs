@@ -62,7 +62,7 @@ pub(super) struct Opened {
     pub(super) state: State,
     pub(super) recovery: Recovery,
     pub(super) last_id: u64,
-    /// What the journal says has left.
+    /// What the journal says has left for good.
     pub(super) departed: Vec<QueueId>,
     /// Locked as long as it is open.
     pub(super) lock: File,
@@ -153,8 +153,10 @@ impl Found {
         match record {
             Record::Received { received, content } => self.received(&received, content, place),
             Record::Status { status, .. } => self.status(id, &status, place),
-            Record::Done { .. } => {
-                self.departed.push(id);
+            Record::Done { events, .. } => {
+                if !told::is_anothers(&events) {
+                    self.departed.push(id);
+                }
                 self.state.forget(id);
             }
         }

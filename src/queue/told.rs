@@ -27,6 +27,14 @@ pub(super) fn received(received: &Received) -> Event {
     }
 }
 
+/// Why a message is let go of that another node has taken over. Here it has left, and yet it has not.
+pub(super) const ANOTHERS: &str = "another node has it now";
+
+/// Whether a departure says that another node has the message, and not that it is over.
+pub(super) fn is_anothers(events: &[Event]) -> bool {
+    events.iter().any(|event| event.event == What::Removed && event.explanation == ANOTHERS)
+}
+
 /// An operator, or time, did something to the message.
 pub(super) fn done_to(id: QueueId, account: &AccountId, what: What, explanation: &str, now: Millis) -> Event {
     Event { account: account.to_string(), explanation: explanation.into(), ..Event::new(now, id, what) }

@@ -34,7 +34,15 @@ pub struct Scene {
 impl Scene {
     /// The account is `[account.support]` as `account` says for each house.
     pub fn new(options: SandboxOptions, account: impl Fn(&House, &Provider) -> String) -> Self {
-        let postgres = Postgres::start();
+        Self::on(Postgres::start(), options, account)
+    }
+
+    /// As [`Scene::new`], on this server.
+    pub fn on(
+        postgres: Postgres,
+        options: SandboxOptions,
+        account: impl Fn(&House, &Provider) -> String,
+    ) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let url = runtime.block_on(postgres.database());
         let provider = Provider::start(options);

@@ -19,6 +19,8 @@ use waxseal::database::{Database, Settings, migrate};
 pub struct Postgres {
     directory: tempfile::TempDir,
     pub port: u16,
+    /// Where clients find it.
+    address: u16,
     server: Option<Running>,
     databases: AtomicUsize,
 }
@@ -65,10 +67,50 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut postgres =
-            Self { directory, port: free_port(), server: None, databases: AtomicUsize::default() };
+        let mut postgres = Self::in_directory(directory);
         postgres.run();
         postgres
+    }
+
+    fn in_directory(directory: tempfile::TempDir) -> Self {
+        let port = free_port();
+        Self { directory, port, address: port, server: None, databases: AtomicUsize::default() }
+    }
+
+    /// A synchronous standby of this server, for which every COMMIT waits from then on.
+    pub async fn standby(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        if let Some((user, group)) = user() {
+            chown(directory.path(), Some(user), Some(group)).unwrap();
+        }
+        let mut standby = Self::in_directory(directory);
+        let source = format!("host=127.0.0.1 port={} user=postgres application_name=standby", self.port);
+        let copied = program("pg_basebackup")
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--pgdata"])
+            .arg(standby.data())
+            .args(["--dbname", &source])
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        standby.run();
+        let primary = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
+        let mut connection = PgConnection::connect(&primary).await.unwrap();
+        for statement in ["ALTER SYSTEM SET synchronous_standby_names = 'standby'", "SELECT pg_reload_conf()"]
+        {
+            sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        }
+        standby
+    }
+
+    /// Makes a standby a primary.
+    pub fn promote(&self) {
+        let promoted = program("pg_ctl").args(["promote", "-s", "-w", "-D"]).arg(self.data()).status();
+        assert!(promoted.unwrap().success());
+    }
+
+    /// Has clients find it at this port, where something passes them on.
+    pub fn behind(&mut self, address: u16) {
+        self.address = address;
     }
 
     fn data(&self) -> PathBuf {
@@ -114,7 +156,7 @@ impl Postgres {
 
     /// The URL of one of its databases, for this role.
     pub fn url(&self, role: &str, database: &str) -> String {
-        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.address)
     }
 
     /// A new database without tables; its name.

@@ -66,6 +66,9 @@ pub struct StoreView {
     pub trouble: Option<String>,
     /// Since when that is so, or when it came back (RFC 3339).
     pub since: Option<String>,
+    /// Messages that are on this host's disk alone.
+    #[serde(default)]
+    pub uncopied: usize,
     /// The nodes, where they could be asked for.
     pub nodes: Vec<NodeView>,
 }
@@ -94,9 +97,12 @@ impl StoreView {
             .filter(|node| !node.there)
             .map(|node| format!("the node {} has said nothing for {} s", node.name, node.silent_seconds));
         let trouble = self.trouble.iter().map(|trouble| {
-            format!("{trouble}. Mail is taken and kept here; tokens are good for as long as they last")
+            format!("{trouble}. Mail is taken and kept here, and goes out once the database is back")
         });
-        trouble.chain(gone).collect()
+        let alone = (self.uncopied > 0).then(|| {
+            format!("{} messages are on this host's disk alone until the database takes them", self.uncopied)
+        });
+        trouble.chain(alone).chain(gone).collect()
     }
 }
 

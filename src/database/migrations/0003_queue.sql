@@ -6,6 +6,8 @@ ALTER TABLE waxseal.node
     ADD COLUMN identity bigint NOT NULL DEFAULT 0,
     -- What a node has is its own until then, by this database's clock.
     ADD COLUMN until timestamptz NOT NULL DEFAULT now(),
+    -- Since when it has been heard of without a gap.
+    ADD COLUMN since timestamptz NOT NULL DEFAULT now(),
     -- It has found out which messages are still its own, and may send.
     ADD COLUMN ready boolean NOT NULL DEFAULT false,
     -- It said nothing for too long: what it has is for the others.
@@ -76,7 +78,12 @@ BEGIN
         EXECUTE format('SELECT NOT EXISTS (SELECT FROM waxseal.%I)', part) INTO is_empty;
         CONTINUE WHEN NOT is_empty;
         BEGIN
-            EXECUTE format('DROP TABLE waxseal.%I', part);
+            -- A node that comes back after days may have something of that day.
+            EXECUTE format('LOCK TABLE waxseal.%I IN ACCESS EXCLUSIVE MODE', part);
+            EXECUTE format('SELECT NOT EXISTS (SELECT FROM waxseal.%I)', part) INTO is_empty;
+            IF is_empty THEN
+                EXECUTE format('DROP TABLE waxseal.%I', part);
+            END IF;
         EXCEPTION WHEN lock_not_available THEN
             NULL;
         END;
@@ -94,16 +101,28 @@ DECLARE
     ends timestamptz := at + make_interval(secs => lease);
     found_node waxseal.node;
 BEGIN
-    INSERT INTO waxseal.gone
-        SELECT epoch FROM waxseal.node WHERE until < at AND NOT is_out ORDER BY epoch ON CONFLICT DO NOTHING;
-    UPDATE waxseal.node SET is_out = true, ready = false WHERE until < at AND NOT is_out;
     SELECT * INTO found_node FROM waxseal.node WHERE name = a_name FOR UPDATE;
     IF found_node.epoch = my_epoch AND NOT found_node.is_out THEN
-        UPDATE waxseal.node SET seen = at, until = ends WHERE name = a_name;
+        -- Late and not out: the database was away, for the others as well.
+        UPDATE waxseal.node SET seen = at, until = ends, since = CASE WHEN until < at THEN at ELSE since END
+            WHERE name = a_name;
+        IF found_node.until >= at AND found_node.since < at - interval '10 seconds' THEN
+            WITH late AS (
+                SELECT name FROM waxseal.node WHERE until < at AND NOT is_out ORDER BY name FOR UPDATE SKIP LOCKED
+            ), marked AS (
+                UPDATE waxseal.node n SET is_out = true, ready = false FROM late WHERE n.name = late.name
+                RETURNING epoch
+            )
+            INSERT INTO waxseal.gone SELECT epoch FROM marked ON CONFLICT DO NOTHING;
+        END IF;
         RETURN CASE WHEN found_node.ready THEN 'ready' ELSE 'joining' END;
     END IF;
     IF found_node.epoch <> my_epoch AND found_node.identity <> my_identity AND NOT found_node.is_out THEN
-        RETURN 'taken';
+        IF found_node.until >= at THEN
+            RETURN 'taken';
+        END IF;
+        -- Whoever had this name is gone.
+        INSERT INTO waxseal.gone VALUES (found_node.epoch) ON CONFLICT DO NOTHING;
     END IF;
     -- The process before this one is no more, and what it had is this one's.
     IF found_node.epoch <> my_epoch AND found_node.identity = my_identity THEN
@@ -112,12 +131,12 @@ BEGIN
         UPDATE waxseal.message SET owner = my_epoch WHERE owner = found_node.epoch AND left_at IS NULL;
     END IF;
     DELETE FROM waxseal.gone WHERE epoch = my_epoch;
-    INSERT INTO waxseal.node AS n (name, epoch, identity, program, started, seen, until, ready, is_out)
-        VALUES (a_name, my_epoch, my_identity, a_program, at, at, ends, false, false)
+    INSERT INTO waxseal.node AS n (name, epoch, identity, program, started, seen, until, since, ready, is_out)
+        VALUES (a_name, my_epoch, my_identity, a_program, at, at, ends, at, false, false)
     ON CONFLICT (name) DO UPDATE SET
         started = CASE WHEN n.epoch = excluded.epoch THEN n.started ELSE excluded.started END,
         epoch = excluded.epoch, identity = excluded.identity, program = excluded.program, seen = excluded.seen,
-        until = excluded.until, ready = false, is_out = false;
+        until = excluded.until, since = excluded.since, ready = false, is_out = false;
     RETURN 'joining';
 END $$;
 

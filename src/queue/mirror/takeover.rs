@@ -153,7 +153,7 @@ impl Queue {
                 Err(_) => continue,
             };
             let account = self.state().lane_at(item.lane).account.clone();
-            let event = told::done_to(*id, &account, What::Removed, "another node has it now", self.now());
+            let event = told::done_to(*id, &account, What::Removed, told::ANOTHERS, self.now());
             let departed = [Departed { id: *id, events: vec![event] }];
             match self.write_departure(&departed, Durability::Written).await {
                 Ok(()) => {

@@ -1,0 +1,143 @@
+//! How fast several nodes take mail, beside one with this host's disk alone, and what the database grows to meanwhile. For
+//! `docs/scale.md`, by hand and in a release build:
+//!
+//! `cargo test --release --test shared_rates -- --ignored --nocapture --test-threads 1`
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
+mod support;
+
+use sqlx::{Connection as _, PgConnection};
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use support::{
+    House, Running,
+    client::{Client, message},
+    nodes::{NODES, Scene},
+};
+use waxseal::sandbox::{Fault, Point, SandboxOptions};
+
+const SENDER: &str = "app@example.com";
+/// Clients of all nodes together.
+const CLIENTS: usize = 24;
+
+fn scene() -> Scene {
+    Scene::new(SandboxOptions::default(), |house, provider| house.basic(provider, "support", "example.com"))
+}
+
+/// Messages of 4 KiB acknowledged in a second, by so many clients over these nodes, for `time`.
+fn rate(houses: &[&House], time: Duration) -> f64 {
+    let (count, begun) = (AtomicUsize::new(0), Instant::now());
+    let mut content = message("rate");
+    while content.len() < 4096 {
+        content.extend_from_slice(b"sixty octets of nothing in particular, and again and again\r\n");
+    }
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (house, count, content) = (houses[number % houses.len()], &count, &content);
+            scope.spawn(move || {
+                let mut client = Client::connect(house.smtp).unwrap();
+                client.hello().unwrap();
+                while begun.elapsed() < time {
+                    let reply = client.send(SENDER, "to@example.net", content).unwrap();
+                    assert!(reply.starts_with("250"), "{reply}");
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    count.into_inner() as f64 / begun.elapsed().as_secs_f64()
+}
+
+#[test]
+#[ignore = "measures"]
+fn rates_beside_the_local_journal() {
+    let time = Duration::from_secs(8);
+    let scene = scene();
+    // Nothing is delivered meanwhile: what is measured is the promise.
+    scene.provider.faults().always(Point::Mail, Fault::Reply("451 4.3.2 not now".into()));
+    let alone = House::beside(&scene.provider);
+    alone.configure(&alone.basic(&scene.provider, "support", "example.com"));
+    let mut results = Vec::new();
+    for round in 0..3 {
+        let daemon = alone.serve();
+        results.push(("this host's journal".to_owned(), rate(&[&alone], time)));
+        drop(daemon);
+        for nodes in 1..=NODES {
+            let houses: Vec<&House> = scene.houses.iter().take(nodes).collect();
+            let daemons: Vec<Running> = houses.iter().map(|house| house.serve()).collect();
+            thread::sleep(Duration::from_secs(2));
+            results.push((format!("{nodes} nodes"), rate(&houses, time)));
+            drop(daemons);
+        }
+        println!("round {round}");
+        for (what, rate) in results.drain(..) {
+            println!("  {what}: {rate:.0} messages a second");
+        }
+    }
+}
+
+/// Octets of waxseal's tables and indexes, rows, and dead rows.
+async fn size(url: &str) -> (i64, i64, i64) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_as(
+        "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint, coalesce(sum(n_live_tup), 0)::bigint,
+                coalesce(sum(n_dead_tup), 0)::bigint
+         FROM pg_stat_user_tables WHERE schemaname = 'waxseal'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap()
+}
+
+#[test]
+#[ignore = "measures"]
+fn tables_stay_small_over_an_hours_traffic() {
+    // Ten messages a second for an hour, in less time.
+    const MESSAGES: usize = 36_000;
+    let scene = scene();
+    let url = scene.postgres.as_ref().unwrap().url("postgres", "t0");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _daemons = scene.serve();
+    let (sent, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for number in 0..6 {
+            let (house, sent) = (&scene.houses[number % NODES], &sent);
+            scope.spawn(move || {
+                let mut client = Client::connect(house.smtp).unwrap();
+                client.hello().unwrap();
+                let mut content = message("size");
+                while content.len() < 4032 {
+                    content
+                        .extend_from_slice(b"sixty octets of nothing in particular, and again and again\r\n");
+                }
+                while sent.fetch_add(1, Ordering::Relaxed) < MESSAGES {
+                    let reply = client.send(SENDER, "to@example.net", &content).unwrap();
+                    assert!(reply.starts_with("250"), "{reply}");
+                    // Some 120 a second in all: thirty times the traffic, and vacuum at its ordinary pace.
+                    thread::sleep(Duration::from_millis(50));
+                }
+            });
+        }
+        scope.spawn(|| {
+            let begun = Instant::now();
+            let mut arrived = 0;
+            while !done.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_secs(20));
+                arrived += scene.provider.take_received().len();
+                let (octets, live, dead) = runtime.block_on(size(&url));
+                println!(
+                    "{:4.0} s: {} sent, {arrived} arrived, {:.1} MiB, {live} rows, {dead} dead",
+                    begun.elapsed().as_secs_f64(),
+                    sent.load(Ordering::Relaxed).min(MESSAGES),
+                    octets as f64 / f64::from(1 << 20)
+                );
+                if arrived >= MESSAGES {
+                    done.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+    });
+}
