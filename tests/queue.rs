@@ -52,6 +52,8 @@ async fn what_was_acknowledged_survives_a_restart() {
         // A message that was begun and never committed leaves no trace.
         let mut begun = queue.begin();
         begun.write(&large).await.unwrap();
+        drop(begun);
+        queue.shutdown(Duration::from_secs(5)).await;
     }
     let (queue, recovery) = open_with(directory.path(), settings()).unwrap();
     assert_eq!((recovery.waiting, recovery.orphans), (2, 0));
@@ -144,6 +146,7 @@ async fn operators_hold_release_and_remove() {
         queue.hold(held).await.unwrap();
         queue.remove(removed).await.unwrap();
         assert!(queue.show(removed).is_err());
+        queue.shutdown(Duration::from_secs(5)).await;
     }
     let queue = open(directory.path());
     let script = Arc::new(Script::default());

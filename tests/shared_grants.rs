@@ -7,60 +7,31 @@
 mod support;
 
 use std::{
-    collections::HashSet,
     io::Write as _,
     process::Stdio,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 use support::{
-    House, Provider, Running, browser,
-    client::{Client, message},
-    indented,
-    postgres::{Postgres, give_key},
+    House, browser, indented,
+    nodes::{NODES, Scene, seconds},
     until, waxseal,
 };
 use waxseal::sandbox::SandboxOptions;
 
-const NODES: usize = 3;
 const LIFE: Duration = Duration::from_secs(5);
 /// A refresher is ahead of the end by half of the life at most, so that two refreshes of one expiry are closer than this.
 const APART: Duration = Duration::from_millis(2400);
-const SENDER: &str = "app@example.com";
+/// Between two messages to a node.
+const PAUSE: Duration = Duration::from_millis(150);
 
-fn seconds() -> u64 {
-    std::env::var("SHARED_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
-}
-
-/// Nodes on one database, beside one provider. The first one's account has been authorized.
-struct Scene {
-    postgres: Postgres,
-    provider: Provider,
-    houses: Vec<House>,
-}
-
-impl Scene {
-    fn new(options: SandboxOptions, more: &str) -> Self {
-        let postgres = Postgres::start();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let url = runtime.block_on(postgres.database());
-        let provider = Provider::start(options);
-        let houses: Vec<House> = (0..NODES).map(|_| House::beside(&provider)).collect();
-        for (number, house) in houses.iter().enumerate() {
-            give_key(&house.state());
-            let store = format!("[store]\nurl = \"{url}\"\nnode = \"relay-{number}\"\n\n");
-            house.configure(&(store + &house.oauth(&provider, "support", "example.com") + more));
-        }
-        Self { postgres, provider, houses }
-    }
-
-    fn serve(&self) -> Vec<Running> {
-        self.houses.iter().map(House::serve).collect()
-    }
+/// Nodes that share an account of type oauth2.
+fn scene(options: SandboxOptions) -> Scene {
+    Scene::new(options, |house, provider| house.oauth(provider, "support", "example.com"))
 }
 
 fn rotating(rotation_grace: Duration) -> SandboxOptions {
@@ -73,51 +44,11 @@ fn rotating(rotation_grace: Duration) -> SandboxOptions {
     }
 }
 
-/// Messages to every node, until the end; those that were acknowledged.
-fn load(scene: &Scene, until_when: Instant, done: &AtomicBool) -> HashSet<String> {
-    let acknowledged = Mutex::new(HashSet::new());
-    thread::scope(|scope| {
-        for (number, house) in scene.houses.iter().enumerate() {
-            let acknowledged = &acknowledged;
-            scope.spawn(move || {
-                for count in 0.. {
-                    if Instant::now() >= until_when || done.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let subject = format!("node-{number}-{count}");
-                    let sent = Client::connect(house.smtp).and_then(|mut client| {
-                        client.hello()?;
-                        client.send(SENDER, "to@example.net", &message(&subject))
-                    });
-                    if sent.is_ok_and(|reply| reply.starts_with("250")) {
-                        acknowledged.lock().unwrap().insert(subject);
-                    }
-                    thread::sleep(Duration::from_millis(150));
-                }
-            });
-        }
-    });
-    acknowledged.into_inner().unwrap()
-}
-
-/// The subjects that arrived, and how many came twice.
-fn arrived(provider: &Provider) -> (HashSet<String>, usize) {
-    let received = provider.received();
-    let subject = |content: &[u8]| {
-        let text = String::from_utf8_lossy(content).into_owned();
-        text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).unwrap_or_default()
-    };
-    let all: Vec<String> = received.iter().map(|message| subject(&message.octets)).collect();
-    let distinct: HashSet<String> = all.iter().cloned().collect();
-    let twice = all.len() - distinct.len();
-    (distinct, twice)
-}
-
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn three_nodes_refresh_a_rotating_token_once_an_expiry() {
     // Without any grace: a second use of a refresh token would be the end of the grant.
-    let scene = Scene::new(rotating(Duration::ZERO), "");
+    let scene = scene(rotating(Duration::ZERO));
     let daemons = scene.serve();
     scene.houses[0].authorize("support");
     // Consent at one node serves all, at once.
@@ -125,15 +56,13 @@ fn three_nodes_refresh_a_rotating_token_once_an_expiry() {
         house.account_becomes("support", "ready");
     }
     let begun = Instant::now();
-    let acknowledged = load(&scene, begun + Duration::from_secs(seconds()), &AtomicBool::new(false));
+    let acknowledged = scene.load(begun + Duration::from_secs(seconds()), PAUSE, &AtomicBool::new(false));
     let took = begun.elapsed();
     let grants = scene.provider.grants();
     let times: Vec<Instant> = grants.refreshed_at();
     let closest = times.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
-    until("all that was acknowledged", || {
-        (arrived(&scene.provider).0.len() >= acknowledged.len()).then_some(())
-    });
-    let (there, twice) = arrived(&scene.provider);
+    until("all that was acknowledged", || (scene.arrived().0.len() >= acknowledged.len()).then_some(()));
+    let (there, twice) = scene.arrived();
     println!(
         "{NODES} nodes, tokens of {} s for {:.0} s: {} refreshes, the closest two {:.2} s apart; {} dead tokens shown; {} \
          messages acknowledged, {} arrived, {twice} twice",
@@ -159,7 +88,6 @@ fn three_nodes_refresh_a_rotating_token_once_an_expiry() {
         house.account_becomes("support", "needs_authorization");
     }
     drop(daemons);
-    drop(scene.postgres);
 }
 
 #[test]
@@ -167,13 +95,13 @@ fn three_nodes_refresh_a_rotating_token_once_an_expiry() {
 fn no_grant_is_lost_while_nodes_are_killed_at_random() {
     // With a grace, as every provider with rotation has to have: a process that dies between the provider's answer and its
     // own COMMIT takes the only copy of the new token along.
-    let scene = Arc::new(Scene::new(rotating(Duration::from_secs(60)), ""));
+    let scene = Arc::new(scene(rotating(Duration::from_secs(60))));
     let mut daemons = scene.serve();
     scene.houses[0].authorize("support");
     let done = Arc::new(AtomicBool::new(false));
     let loading = {
         let (scene, done) = (scene.clone(), done.clone());
-        thread::spawn(move || load(&scene, Instant::now() + Duration::from_secs(3600), &done))
+        thread::spawn(move || scene.load(Instant::now() + Duration::from_secs(3600), PAUSE, &done))
     };
     let (begun, mut kills) = (Instant::now(), 0);
     while begun.elapsed() < Duration::from_secs(seconds()) {
@@ -186,10 +114,10 @@ fn no_grant_is_lost_while_nodes_are_killed_at_random() {
     done.store(true, Ordering::Relaxed);
     let acknowledged = loading.join().unwrap();
     until("all that was acknowledged", || {
-        let (there, _) = arrived(&scene.provider);
+        let (there, _) = scene.arrived();
         acknowledged.is_subset(&there).then_some(())
     });
-    let (there, twice) = arrived(&scene.provider);
+    let (there, twice) = scene.arrived();
     let grants = scene.provider.grants();
     let times = grants.refreshed_at();
     let early = times.windows(2).filter(|pair| pair[1] - pair[0] < APART).count();
@@ -222,7 +150,7 @@ fn at(house: &House, page: &str) -> String {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn a_consent_that_was_begun_at_one_node_is_finished_at_another() {
-    let mut scene = Scene::new(rotating(Duration::ZERO), "");
+    let mut scene = scene(rotating(Duration::ZERO));
     let _daemons = scene.serve();
     let [begins, finishes, looks_on] = &scene.houses[..] else { panic!() };
 
@@ -275,14 +203,14 @@ fn a_consent_that_was_begun_at_one_node_is_finished_at_another() {
     // Without a database nobody finishes, nothing is lost, and the browser may come again.
     let (mut command, mut lines) = begins.begin("support", &[]);
     let back = at(finishes, &indented(&mut lines));
-    scene.postgres.stop();
+    scene.postgres.as_mut().unwrap().stop();
     let away = browser::get(&back).unwrap();
     assert_eq!(away.status, 400);
     assert!(away.body.contains("the database of [store] is away"), "{}", away.body);
     let refused = looks_on.cli(&["account", "authorize", "support", "--no-browser"]);
     assert_eq!(refused.code, 75, "{refused:?}");
     assert!(refused.stderr.contains("nobody can sign in now"), "{refused:?}");
-    scene.postgres.run();
+    scene.postgres.as_mut().unwrap().run();
     assert_eq!(browser::get(&back).unwrap().status, 200);
     assert!(command.wait().success());
     assert_eq!(scene.provider.grants().dead_presented(), 0);
@@ -292,7 +220,7 @@ fn a_consent_that_was_begun_at_one_node_is_finished_at_another() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn a_single_host_moves_in_and_says_what_it_leaves_aside_until_then() {
-    let scene = Scene::new(rotating(Duration::ZERO), "");
+    let scene = scene(rotating(Duration::ZERO));
     let house = &scene.houses[0];
     let shared = std::fs::read_to_string(house.config()).unwrap();
     let (before, after) = shared.split_once("[store]").unwrap();
@@ -318,7 +246,14 @@ fn a_single_host_moves_in_and_says_what_it_leaves_aside_until_then() {
         house.account_becomes("support", "ready");
     }
     let status = house.cli(&["status"]).ok();
-    assert!(status.contains("this is relay-0, there are relay-0, relay-1, relay-2"), "{status}");
+    assert!(status.contains("PostgreSQL, as relay-0"), "{status}");
+    assert_eq!(status.lines().filter(|line| line.contains(", there, 0 messages")).count(), NODES, "{status}");
+    let link = scene.houses[1].cli(&["admin-url"]).ok();
+    let entered = browser::get(link.trim()).unwrap();
+    let cookie = entered.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let overview = format!("http://{}/", scene.houses[1].admin);
+    let page = browser::ask("GET", &overview, &[("cookie", &cookie)], "").unwrap();
+    assert!(page.body.contains("<code>relay-2</code>") && page.body.contains("(this one)"), "{page:?}");
     let checked = house.cli(&["store", "check"]).ok();
     assert!(checked.contains("PostgreSQL") && checked.contains("relay-2"), "{checked}");
 }
@@ -326,7 +261,7 @@ fn a_single_host_moves_in_and_says_what_it_leaves_aside_until_then() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn two_daemons_of_one_name_are_told_of_it() {
-    let scene = Scene::new(rotating(Duration::ZERO), "");
+    let scene = scene(rotating(Duration::ZERO));
     let text = std::fs::read_to_string(scene.houses[1].config()).unwrap();
     std::fs::write(scene.houses[1].config(), text.replace("relay-1", "relay-0")).unwrap();
     let _daemons = scene.serve();
@@ -343,26 +278,24 @@ fn two_daemons_of_one_name_are_told_of_it() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn mail_goes_on_while_the_database_is_away_and_nothing_is_lost_after_it() {
-    let mut scene = Scene::new(rotating(Duration::from_secs(60)), "");
+    let mut scene = scene(rotating(Duration::from_secs(60)));
     let daemons = scene.serve();
     scene.houses[0].authorize("support");
     for house in &scene.houses {
         house.account_becomes("support", "ready");
     }
-    scene.postgres.stop();
+    scene.postgres.as_mut().unwrap().stop();
     scene.houses[0].log_line(&["the shared store is away"]);
     let begun = Instant::now();
     // Longer than any token lasts: from then on mail waits.
-    let acknowledged = load(&scene, begun + LIFE * 3, &AtomicBool::new(false));
+    let acknowledged = scene.load(begun + LIFE * 3, PAUSE, &AtomicBool::new(false));
     let status = scene.houses[0].cli(&["status"]).ok();
     assert!(status.contains("the database of [store] is away"), "{status}");
     assert_eq!(scene.provider.grants().dead_presented(), 0);
-    scene.postgres.run();
+    scene.postgres.as_mut().unwrap().run();
     scene.houses[0].log_line(&["the shared store is back"]);
-    until("all that was acknowledged", || {
-        (arrived(&scene.provider).0.len() >= acknowledged.len()).then_some(())
-    });
-    let (there, twice) = arrived(&scene.provider);
+    until("all that was acknowledged", || (scene.arrived().0.len() >= acknowledged.len()).then_some(()));
+    let (there, twice) = scene.arrived();
     println!(
         "{} messages acknowledged in {} s without a database: all arrived, {twice} twice",
         acknowledged.len(),

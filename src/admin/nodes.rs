@@ -36,6 +36,7 @@ fn node_view(node: Node) -> NodeView {
         there: node.is_there(),
         started_at: Timestamp::new(node.started).to_string(),
         silent_seconds: node.silent.as_secs(),
+        messages: node.messages,
         name: node.name,
         version: node.program,
     }

@@ -6,7 +6,7 @@ use super::{
     colour,
     output::{complain, people_size, say, say_json},
 };
-use crate::admin::protocol::{ListenerView, Request, StatusView};
+use crate::admin::protocol::{ListenerView, NodeView, Request, StatusView};
 use std::{path::Path, process::ExitCode};
 
 pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
@@ -35,18 +35,15 @@ pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
     let counts: Vec<String> = status.queue.iter().map(|(state, count)| format!("{count} {state}")).collect();
     say(&format!("queue      {}; {} on disk", counts.join(", "), people_size(status.queue_bytes)));
     if let Some(store) = &status.store {
-        let nodes = |there| {
-            let names: Vec<_> = store
-                .nodes
-                .iter()
-                .filter(|node| node.there == there)
-                .map(|node| node.name.as_str())
-                .collect();
-            names.join(", ")
-        };
-        let silent = Some(nodes(false)).filter(|names| !names.is_empty());
-        let silent = silent.map_or_else(String::new, |names| format!("; silent {names}"));
-        say(&format!("store      PostgreSQL; this is {}, there are {}{silent}", store.node, nodes(true)));
+        say(&format!("store      PostgreSQL, as {}", store.node));
+        let mut heading = "nodes";
+        for node in &store.nodes {
+            let NodeView { name, version, messages, silent_seconds, .. } = node;
+            let there =
+                if node.there { "there".to_owned() } else { format!("silent for {silent_seconds} s") };
+            say(&format!("{heading:<10} {name}  waxseal {version}, {there}, {messages} messages"));
+            heading = "";
+        }
     }
     let hour = |what: &str| format!("{} {what}", status.rates.get(what).map_or(0, |rate| rate.hour));
     let hours = ["received", "delivered", "deferred", "failed", "rejected"].map(hour);

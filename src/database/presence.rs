@@ -31,6 +31,8 @@ pub struct Node {
     pub silent: Duration,
     /// It is this one.
     pub is_this: bool,
+    /// Messages in its queue that have a copy; those of a node that is gone, until others have taken them over.
+    pub messages: u64,
 }
 
 impl Node {
@@ -48,8 +50,9 @@ impl Database {
     pub async fn nodes(&self) -> Result<Vec<Node>, DatabaseError> {
         let rows = sqlx::query(
             "SELECT name, program, extract(epoch FROM started)::float8,
-                    extract(epoch FROM clock_timestamp() - seen)::float8, epoch
-             FROM waxseal.node ORDER BY name",
+                    extract(epoch FROM clock_timestamp() - seen)::float8, epoch,
+                    (SELECT count(*) FROM waxseal.message WHERE owner = node.epoch AND left_at IS NULL)
+             FROM waxseal.node AS node ORDER BY name",
         );
         self.run(async {
             let node = |row: &sqlx::postgres::PgRow| -> Result<Node, sqlx::Error> {
@@ -61,6 +64,7 @@ impl Database {
                     started: SystemTime::UNIX_EPOCH + seconds(2)?,
                     silent: seconds(3)?,
                     is_this: row.try_get::<i64, _>(4)? == self.epoch(),
+                    messages: row.try_get::<i64, _>(5)?.unsigned_abs(),
                 })
             };
             rows.fetch_all(self.pool()).await?.iter().map(node).collect()

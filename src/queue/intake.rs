@@ -212,7 +212,12 @@ impl Intake {
     pub fn send_ahead(&mut self, receipt: &Receipt) {
         if let (Ahead::No, Some(content)) = (&self.ahead, &self.file) {
             let early = Early::begin(&self.queue, self.id, receipt, content.path.clone(), content.octets);
-            self.ahead = early.map_or(Ahead::Refused, Ahead::Underway);
+            self.ahead = match early {
+                Some(early) => Ahead::Underway(early),
+                // Where only a share is missing that may have come by the next write.
+                None if self.queue.may_send_ahead_soon(&receipt.account) => Ahead::No,
+                None => Ahead::Refused,
+            };
         }
     }
 

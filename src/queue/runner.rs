@@ -113,6 +113,8 @@ pub(super) struct Lanes {
     pub(super) allotter: OnceLock<Arc<dyn Allotter>>,
     /// Some lane has not begun a message for lack of a share.
     pub(super) lack: Notify,
+    /// Shares have come.
+    pub(super) granted: Notify,
     /// Keeps other processes out of the queue as long as it is open.
     _lock: File,
 }
@@ -132,6 +134,7 @@ impl Lanes {
             remembering: AtomicBool::new(false),
             allotter: OnceLock::new(),
             lack: Notify::new(),
+            granted: Notify::new(),
             _lock: lock,
         }
     }

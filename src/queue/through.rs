@@ -32,13 +32,16 @@ impl Whole {
         let received = &self.received;
         let underway = match self.early.take() {
             Some(early) => early.finish(received.size),
-            None => self.queue.offer(Offer {
-                id: received.id,
-                account: &received.account,
-                application: received.application.as_ref(),
-                envelope: &received.envelope,
-                content: self.source.clone().into(),
-            }),
+            None => {
+                self.queue.wait_for_share(&received.account).await;
+                self.queue.offer(Offer {
+                    id: received.id,
+                    account: &received.account,
+                    application: received.application.as_ref(),
+                    envelope: &received.envelope,
+                    content: self.source.clone().into(),
+                })
+            }
         };
         match underway {
             Some(underway) => self.through(underway).await,

@@ -10,6 +10,7 @@
 #[allow(clippy::duplicate_mod, reason = "some test binaries have `support`, too")]
 #[path = "../support/events.rs"]
 mod events;
+mod shared;
 
 use std::{
     collections::VecDeque,
@@ -113,7 +114,9 @@ pub fn open(directory: &Path) -> Queue {
 /// The queue in a directory, and its history in the same one.
 pub fn open_with(directory: &Path, settings: QueueSettings) -> Result<(Queue, Recovery), OpenError> {
     let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
-    Queue::open(directory, settings, history)
+    let opened = Queue::open(directory, settings, history)?;
+    shared::share(&opened.0, directory);
+    Ok(opened)
 }
 
 pub fn account() -> AccountId {

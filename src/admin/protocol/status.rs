@@ -86,6 +86,9 @@ pub struct NodeView {
     pub there: bool,
     /// Seconds since it was heard of.
     pub silent_seconds: u64,
+    /// Messages in its queue.
+    #[serde(default)]
+    pub messages: u64,
 }
 
 impl StoreView {

@@ -6,7 +6,7 @@ pub use postgres::SharedPacing;
 
 use super::{
     Queue,
-    lane::{Batch, Draw},
+    lane::{Batch, Draw, Lane, Share},
 };
 use crate::account::AccountId;
 use std::{
@@ -15,12 +15,14 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Between two questions where everything was granted that was asked for.
 const KEEP_UP: Duration = Duration::from_secs(2);
 /// Between two questions where it was not.
 const AGAIN: Duration = Duration::from_millis(300);
+/// How long a client whose message goes through waits for a share; then it is queued.
+const MOMENT: Duration = Duration::from_millis(500);
 /// The least time between two questions.
 const BREATH: Duration = Duration::from_millis(10);
 
@@ -67,6 +69,38 @@ impl Queue {
         if self.shared.lanes.allotter.set(allotter.clone()).is_ok() {
             self.shared.lanes.tasks.spawn(self.clone().ask_for_shares(allotter));
         }
+    }
+
+    /// Waits a moment for a share, for a message whose client waits for the provider's verdict.
+    pub(super) async fn wait_for_share(&self, account: &AccountId) {
+        if self.shared.lanes.allotter.get().is_none() || !self.is_short_of_share(account) {
+            return;
+        }
+        let expect = |change: fn(&mut Share)| self.state().lane(account).share.iter_mut().for_each(change);
+        expect(Share::expect);
+        let _ = timeout(MOMENT, async {
+            loop {
+                let granted = self.shared.lanes.granted.notified();
+                self.shared.lanes.lack.notify_one();
+                if !self.is_short_of_share(account) {
+                    return;
+                }
+                granted.await;
+            }
+        })
+        .await;
+        expect(Share::expect_no_more);
+    }
+
+    /// Whether a message might be sent ahead of its end once there is a share; it is asked for.
+    pub(super) fn may_send_ahead_soon(&self, account: &AccountId) -> bool {
+        let mut state = self.state();
+        self.within_share(state.lane(account), Lane::would_spare_one)
+    }
+
+    fn is_short_of_share(&self, account: &AccountId) -> bool {
+        let mut state = self.state();
+        self.within_share(state.lane(account), Lane::is_short_of_share)
     }
 
     /// Gives all shares back, once nothing is sent and no connection is open any more.
@@ -137,6 +171,7 @@ impl Queue {
                 }
             }
         }
+        self.shared.lanes.granted.notify_waiters();
         for (account, connections) in woken {
             if let Some(carrier) = self.shared.lanes.carrier(&account) {
                 carrier.close_beyond(connections);

@@ -3,18 +3,19 @@
 mod brake;
 mod share;
 mod waiting;
+mod wish;
 
 pub(super) use brake::{Brake, Cause};
 pub(super) use share::{Batch, Draw, Kind, Share};
 pub(super) use waiting::{SenderClass, Wait, sender_class};
 
-use super::{allot::Wish, entry::Received, pace::Pace, schedule::Millis};
+use super::{entry::Received, pace::Pace, schedule::Millis};
 use crate::{
     account::{AccountId, Delivery, Pacing},
     mail::{ContentSource, Mailbox, QueueId},
 };
 use brake::Leave;
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 use waiting::{Next, Waiting};
 
 /// What a message in memory takes beside its content, about.
@@ -263,33 +264,6 @@ impl Lane {
         self.share.iter_mut().for_each(|share| share.refund(recipients));
     }
 
-    /// What this node would have of the limits, `open` connections being open; `None` where it has nothing and wants
-    /// nothing, or shares nothing.
-    pub(super) fn wish(&mut self, open: usize, now: Millis, instant: Instant) -> Option<Wish> {
-        let share = self.share.as_mut()?;
-        share.expire(instant);
-        let pacing = self.pacing?;
-        let due = self.waiting.due().is_some_and(|at| at <= now) && self.pace.ask(&pacing, now).is_ok();
-        let waiting = if due { self.tally.queued.max(1) } else { 0 };
-        // One probe is enough to see whether trouble is over.
-        let waiting = if self.brake == Brake::Open { waiting } else { waiting.min(1) };
-        let open = open.max(self.active);
-        let want = (self.active + waiting).max(open).min(self.pace.connections(&pacing));
-        let (draws, unused) = (share.draws(&pacing, waiting), share.take_unused());
-        let has_nothing = share.connections() == 0 && unused.is_empty();
-        if want == 0 && open == 0 && has_nothing {
-            return None;
-        }
-        Some(Wish {
-            account: self.account.clone(),
-            most: pacing.max_connections.max(1),
-            open,
-            want,
-            draws,
-            unused,
-        })
-    }
-
     /// A transaction that was started has ended without saying anything about the lane.
     pub(super) fn end(&mut self) {
         self.active = self.active.saturating_sub(1);
@@ -361,35 +335,6 @@ mod tests {
         let rate = Rate { count: 1000, per: Duration::from_secs(1) };
         limited.pacing = Some(Pacing { rate_limit: Some(rate), ..pacing(1) });
         assert_eq!(stored(limited.claim_behind(1)), None, "it has a rate to keep");
-    }
-
-    #[test]
-    fn a_lane_that_shares_keeps_within_its_share_and_says_what_it_lacks() {
-        let now = Instant::now();
-        let ends = now + std::time::Duration::from_secs(20);
-        let mut lane = lane(4);
-        lane.share = Some(Share::default());
-        for n in 0..4 {
-            lane.push(0, NOW, id(n));
-            lane.tally.queued += 1;
-        }
-        assert!(matches!(lane.claim(1), Claim::Nothing), "nothing is granted yet");
-        let share = |lane: &mut Lane| lane.share.as_mut().map(Share::take_lack);
-        assert_eq!(share(&mut lane), Some(true));
-        let wish = lane.wish(0, 1, now).unwrap();
-        assert_eq!((wish.most, wish.open, wish.want), (4, 0, 4));
-        lane.share.as_mut().unwrap().take_up(2, ends, Vec::new());
-        assert!(matches!(lane.claim(1), Claim::Stored(_)) && matches!(lane.claim(1), Claim::Stored(_)));
-        assert!(matches!(lane.claim(1), Claim::Nothing));
-        assert_eq!(share(&mut lane), Some(true));
-        assert!(matches!(lane.claim_behind(1), Claim::Stored(_)), "both connections are busy");
-        // Others want some: what goes on in a row would never end.
-        lane.share.as_mut().unwrap().take_up(1, ends, Vec::new());
-        assert!(matches!(lane.claim_behind(1), Claim::Nothing));
-        lane.end();
-        lane.end();
-        assert!(lane.wish(1, 1, ends).is_some());
-        assert!(matches!(lane.claim(1), Claim::Nothing), "the share has ended");
     }
 
     #[test]

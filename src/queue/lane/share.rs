@@ -61,6 +61,10 @@ pub(in crate::queue) struct Share {
     unused: Vec<Batch>,
     /// Something was not begun for lack of a share.
     lacks: bool,
+    /// Clients that wait for a share, with messages that are not in the lane.
+    expected: usize,
+    /// Connections that would be of use soon, asked for once.
+    soon: usize,
 }
 
 impl Share {
@@ -101,6 +105,32 @@ impl Share {
     /// Whether something was missing since this was asked last.
     pub(in crate::queue) fn take_lack(&mut self) -> bool {
         std::mem::take(&mut self.lacks)
+    }
+
+    /// A client begins to wait for a share.
+    pub(in crate::queue) fn expect(&mut self) {
+        self.expected += 1;
+    }
+
+    /// A client waits no longer.
+    pub(in crate::queue) fn expect_no_more(&mut self) {
+        self.expected = self.expected.saturating_sub(1);
+    }
+
+    /// How many clients wait for a share.
+    pub(super) fn expected(&self) -> usize {
+        self.expected
+    }
+
+    /// So many connections more would be of use soon.
+    pub(super) fn would_use(&mut self, connections: usize) {
+        self.soon = connections;
+        self.lacks = true;
+    }
+
+    /// What would be of use soon, until somebody asks for it again.
+    pub(super) fn take_soon(&mut self) -> usize {
+        std::mem::take(&mut self.soon)
     }
 
     /// One message has been begun.

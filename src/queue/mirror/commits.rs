@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Transactions at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
 /// Messages in one, and octets.
 const TOGETHER: usize = 128;
 const OCTETS: usize = 4 << 20;
