@@ -4,7 +4,10 @@ use super::{
     protocol::{NodeView, StoreView},
     service::Service,
 };
-use crate::{database::Node, mail::Timestamp};
+use crate::{
+    database::{Database, Node, Standing},
+    mail::Timestamp,
+};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -12,6 +15,11 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Service {
+    /// Whether the database that the nodes share serves; none where this host's disk is the store.
+    pub fn store_standing(&self) -> Option<Standing> {
+        self.database.as_ref().map(Database::standing)
+    }
+
     /// How the shared store stands; none where this host's disk is the store.
     pub(super) async fn store(&self) -> Option<StoreView> {
         let database = self.database.as_ref()?;

@@ -82,6 +82,15 @@ pub struct DiskFact {
     pub max_size: u64,
 }
 
+/// The database that several nodes share.
+#[derive(Debug, Clone)]
+pub struct StoreFact {
+    /// Why it does not serve, where it does not.
+    pub trouble: Option<String>,
+    /// Since when that is so.
+    pub since: Option<Millis>,
+}
+
 /// Everything that alerts are decided from.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -91,6 +100,8 @@ pub struct Facts {
     pub lanes: Vec<LaneFact>,
     /// Disk and queue.
     pub disk: DiskFact,
+    /// The database that several nodes share, where they do.
+    pub store: Option<StoreFact>,
     /// When the daemon started.
     pub started_at: Millis,
 }
@@ -125,6 +136,9 @@ impl Facts {
         }
         findings.insert(Key { event: Event::DiskLow, account: None }, self.disk.low(now));
         findings.insert(Key { event: Event::QueueNearlyFull, account: None }, self.disk.nearly_full(now));
+        if let Some(store) = &self.store {
+            findings.insert(Key { event: Event::StoreAway, account: None }, store.away(now));
+        }
         findings
     }
 
@@ -223,6 +237,23 @@ fn failing(account: &AccountFact, limits: &Limits, now: Millis) -> Finding {
             after: limits.failing,
             explanation: format!("Nothing is known to be wrong with the account {id} any more."),
         },
+    }
+}
+
+/// A database that fails over is away for a moment.
+const FAILOVER: Duration = Duration::from_secs(120);
+
+impl StoreFact {
+    fn away(&self, now: Millis) -> Finding {
+        let Some(trouble) = &self.trouble else {
+            return over("The database that the nodes share serves again.".into());
+        };
+        Finding::Holds {
+            since: self.since.unwrap_or(now),
+            after: FAILOVER,
+            explanation: format!("{trouble}. Mail is taken and kept on this host, and nothing is sent."),
+            remedy: "`waxseal store check` says more; mail goes by itself once the database is back.".into(),
+        }
     }
 }
 

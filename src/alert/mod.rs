@@ -9,7 +9,7 @@ mod notice;
 mod tell;
 mod watch;
 
-pub use facts::{AccountFact, AccountState, DiskFact, Facts, LaneFact};
+pub use facts::{AccountFact, AccountState, DiskFact, Facts, LaneFact, StoreFact};
 pub use notice::{Event, Key, Notice, Phase};
 pub use tell::Alerts;
 pub use watch::{Limits, Watch};

@@ -19,6 +19,8 @@ pub enum Event {
     DiskLow,
     /// The queue is near `max_size`.
     QueueNearlyFull,
+    /// The database that several nodes share does not serve this one.
+    StoreAway,
 }
 
 /// Where in its life an alert is.
@@ -33,7 +35,7 @@ pub enum Phase {
 }
 
 impl Event {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::NeedsAuthorization,
         Self::Failing,
         Self::GrantEnds,
@@ -41,6 +43,7 @@ impl Event {
         Self::QueueStuck,
         Self::DiskLow,
         Self::QueueNearlyFull,
+        Self::StoreAway,
     ];
 
     /// The word for it.
@@ -53,6 +56,7 @@ impl Event {
             Self::QueueStuck => "queue_stuck",
             Self::DiskLow => "disk_low",
             Self::QueueNearlyFull => "queue_nearly_full",
+            Self::StoreAway => "store_away",
         }
     }
 
@@ -125,6 +129,7 @@ impl Notice {
             Event::QueueStuck => format!("mail of account {account} does not move"),
             Event::DiskLow => "the disk is nearly full".into(),
             Event::QueueNearlyFull => "the queue is nearly full".into(),
+            Event::StoreAway => "the database that the nodes share is away".into(),
         };
         match self.phase {
             Phase::Begins => what,

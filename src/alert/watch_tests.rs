@@ -1,7 +1,7 @@
 //! What is told, when, as tables: minutes, what is so, what is told.
 
 use super::*;
-use crate::alert::facts::{AccountFact, AccountState, DiskFact, LaneFact};
+use crate::alert::facts::{AccountFact, AccountState, DiskFact, LaneFact, StoreFact};
 use AccountState::{Failing, Inactive, NeedsAuthorization, Ready};
 
 const MINUTE: Millis = 60_000;
@@ -19,6 +19,7 @@ fn calm() -> Facts {
         accounts: Vec::new(),
         lanes: Vec::new(),
         disk: DiskFact { free: 1 << 40, min_free: 512 << 20, used: 0, max_size: 10 << 30 },
+        store: None,
         started_at: NOW - 1000 * HOUR,
     }
 }
@@ -240,6 +241,24 @@ fn a_stuck_queue_ends_when_mail_is_delivered_or_gone_and_not_by_a_restart() {
     let just_started = Facts { started_at: NOW, ..stuck.clone() };
     play(&mut restarted(&first), &[(1, just_started, &[]), (2, moving, &[(STUCK, "ended")])]);
     play(&mut restarted(&first), &[(1, with(Failing), &[(STUCK, "ended")])]);
+}
+
+#[test]
+fn a_database_that_is_away_for_longer_than_a_failover_is_told_of() {
+    const AWAY: &str = "store_away";
+    let store = |trouble: Option<&str>| {
+        let trouble = trouble.map(str::to_owned);
+        Facts { store: Some(StoreFact { trouble, since: Some(NOW) }), ..calm() }
+    };
+    play(
+        &mut watch(),
+        &[
+            (0, store(Some("it is away")), &[]),
+            (1, store(Some("it is away")), &[]),
+            (3, store(Some("it is away")), &[(AWAY, "begins")]),
+            (4, store(None), &[(AWAY, "ended")]),
+        ],
+    );
 }
 
 #[test]

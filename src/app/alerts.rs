@@ -3,7 +3,7 @@
 use crate::{
     account::{Account, AccountId, forecast::Ending, token::TokenState},
     admin::{Service, protocol::AccountView},
-    alert::{AccountFact, AccountState, Alerts, DiskFact, Facts, LaneFact, Limits},
+    alert::{AccountFact, AccountState, Alerts, DiskFact, Facts, LaneFact, Limits, StoreFact},
     meter::unix_millis,
     queue::{LaneBacklog, LaneView},
 };
@@ -68,6 +68,9 @@ fn facts(service: &Service) -> Facts {
             used: service.queue.octets(),
             max_size: snapshot.config.queue.max_size,
         },
+        store: service
+            .store_standing()
+            .map(|standing| StoreFact { trouble: standing.trouble, since: standing.since.map(millis) }),
         started_at: millis(service.started_at),
     }
 }

@@ -274,6 +274,7 @@ async fn an_alert_that_finds_no_room_is_sent_later() {
         ],
         lanes: Vec::new(),
         disk: DiskFact { free: 1 << 40, min_free: 1, used: 0, max_size: 1 << 40 },
+        store: None,
         started_at: 0,
     };
     let now = 1_763_940_000_000;
