@@ -17,7 +17,7 @@ use support::{
     client::{Client, message},
     nodes::{NODES, Scene},
 };
-use waxseal::sandbox::{Fault, Point, SandboxOptions};
+use waxseal::sandbox::SandboxOptions;
 
 const SENDER: &str = "app@example.com";
 /// Clients of all nodes together.
@@ -59,11 +59,13 @@ fn rates_beside_the_local_journal() {
         println!("round {round}");
         for nodes in 0..=NODES {
             // All of it anew: what an earlier measurement has left would be taken over meanwhile.
-            let scene = scene();
-            // Nothing is delivered: what is measured is the promise.
-            scene.provider.faults().always(Point::Mail, Fault::Reply("451 4.3.2 not now".into()));
-            let alone = House::beside(&scene.provider);
-            alone.configure(&alone.basic(&scene.provider, "support", "example.com"));
+            // Nothing is delivered, for nothing listens there: what is measured is the promise.
+            const NOWHERE: &str = "[account.support]\ntype = \"basic\"\ndomain = \"example.com\"\n\
+                                   address = \"127.0.0.1\"\nport = 9\nsecurity = \"none\"\n\
+                                   use_authentication = false\n";
+            let scene = Scene::new(SandboxOptions::default(), |_, _| NOWHERE.to_owned());
+            let alone = House::new();
+            alone.configure(NOWHERE);
             let houses: Vec<&House> = match nodes {
                 0 => vec![&alone],
                 nodes => scene.houses.iter().take(nodes).collect(),

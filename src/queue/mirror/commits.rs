@@ -7,10 +7,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Transactions at once.
-const AT_ONCE: usize = 2;
-/// Messages in one, and octets.
+const AT_ONCE: usize = 4;
+/// Messages in one, and octets. The driver leaves Nagle's algorithm on, and a statement that takes more than one write
+/// waits for a delayed acknowledgement, some 40 ms.
 const TOGETHER: usize = 128;
-const OCTETS: usize = 4 << 20;
+const OCTETS: usize = 32 << 10;
 
 /// Where messages are handed in.
 pub(super) struct Commits(mpsc::UnboundedSender<Job>);
