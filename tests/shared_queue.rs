@@ -289,3 +289,40 @@ fn nothing_acknowledged_is_lost_when_the_standby_takes_the_place_of_the_primary(
         house.queue_empties();
     }
 }
+
+/// Ids tell nodes apart, and a copy under one's id that is another message's costs nobody a message.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn two_messages_of_one_id_are_not_taken_for_each_other() {
+    let scene = scene();
+    hold_back(&scene);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut daemons = scene.serve();
+    scene.fill(3);
+    let ids = |house: &House| -> Vec<String> {
+        let listed = house.json(&["queue", "list"]);
+        listed.as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let ends: HashSet<u64> = scene
+        .houses
+        .iter()
+        .flat_map(ids)
+        .map(|id| id.parse::<waxseal::mail::QueueId>().unwrap().number() % 1024)
+        .collect();
+    assert_eq!(ends.len(), NODES, "each node has an end of its own");
+
+    // As if another node had had the same id: its message has left, and there is a tombstone of it.
+    daemons[0].kill();
+    let postgres = scene.postgres.as_ref().unwrap();
+    let statement =
+        "UPDATE waxseal.message SET mark = mark + 1, adopted = true, left_at = now(), receipt = ''
+                     WHERE owner = (SELECT epoch FROM waxseal.node WHERE name = 'relay-0')";
+    runtime.block_on(postgres.execute("t0", statement));
+    daemons[0] = scene.houses[0].serve();
+    scene.provider.faults().clear();
+    let wanted: HashSet<String> = (0..NODES).flat_map(|node| named(&format!("node-{node}"), 3)).collect();
+    all_arrive(&scene, &wanted);
+    assert_eq!(scene.arrived().1, 0);
+    let status = scene.houses[0].cli(&["status"]).ok();
+    assert!(status.contains("store      PostgreSQL"), "{status}");
+}

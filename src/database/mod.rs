@@ -22,7 +22,11 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::AtomicI32},
+    time::Duration,
+};
 use tokio::{
     sync::{OnceCell, broadcast, watch},
     time::timeout,
@@ -46,6 +50,8 @@ struct Inner {
     node: String,
     epoch: i64,
     identity: i64,
+    /// Negative until it is known.
+    number: AtomicI32,
     membership: watch::Sender<Membership>,
     standing: standing::Keeper,
     news: broadcast::Sender<News>,
@@ -86,6 +92,7 @@ impl Database {
             node: settings.node.clone(),
             epoch: i64::from_le_bytes(epoch),
             identity,
+            number: AtomicI32::new(-1),
             membership: watch::Sender::default(),
             standing: standing::Keeper::default(),
             news: broadcast::channel(1024).0,
@@ -101,6 +108,11 @@ impl Database {
     /// This run of this node; never the same twice.
     pub fn epoch(&self) -> i64 {
         self.0.epoch
+    }
+
+    /// What stays the same from run to run beside one state directory.
+    pub fn identity(&self) -> i64 {
+        self.0.identity
     }
 
     /// Where statements are sent.

@@ -2,7 +2,10 @@
 
 use super::{Database, DatabaseError};
 use sqlx::Row as _;
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval},
@@ -86,6 +89,13 @@ pub enum Membership {
 }
 
 impl Database {
+    /// A number below 1024 that no other node has; where the database could not be asked for one, one of this state
+    /// directory's own.
+    pub fn number(&self) -> u32 {
+        let own = self.0.identity.unsigned_abs() % 1024;
+        u32::try_from(self.0.number.load(Ordering::Relaxed)).unwrap_or(own as u32)
+    }
+
     /// How this node stands, and how it changes.
     pub fn membership(&self) -> watch::Receiver<Membership> {
         self.0.membership.subscribe()
@@ -118,6 +128,10 @@ pub(super) async fn keep(database: &Database, stop: &CancellationToken) {
         }
         // Where it fails, that was told when the database went away.
         let Ok(stands) = beat(database).await else { continue };
+        let (stands, number) = stands;
+        if let Some(number) = number {
+            database.0.number.store(number, Ordering::Relaxed);
+        }
         let now = match stands.as_str() {
             "ready" => Membership::Ready,
             "joining" => Membership::Joining,
@@ -139,19 +153,20 @@ pub(super) async fn keep(database: &Database, stop: &CancellationToken) {
         }
     }
     let goodbye = sqlx::query(
-        "WITH gone AS (DELETE FROM waxseal.node WHERE name = $1 AND epoch = $2 RETURNING epoch)
-         INSERT INTO waxseal.gone SELECT epoch FROM gone ON CONFLICT DO NOTHING",
+        "WITH gone AS (DELETE FROM waxseal.node WHERE name = $1 AND epoch = $2 RETURNING epoch, identity)
+         INSERT INTO waxseal.gone SELECT epoch, identity FROM gone ON CONFLICT DO NOTHING",
     );
     let goodbye = goodbye.bind(database.node()).bind(database.epoch());
     // Where it fails, the others find out by the silence.
     let _ = database.run(goodbye.execute(database.pool())).await;
 }
 
-/// One sign of life; how the node stands by it.
-async fn beat(database: &Database) -> Result<String, DatabaseError> {
-    let statement = sqlx::query_scalar(
-        "WITH heard AS (SELECT pg_notify($6, ''))
-         SELECT waxseal.beat($1, $2, $3, $4, $5) FROM heard",
+/// One sign of life; how the node stands by it, and its number.
+async fn beat(database: &Database) -> Result<(String, Option<i32>), DatabaseError> {
+    let statement = sqlx::query_as(
+        "WITH heard AS (SELECT pg_notify($6, '')),
+              stands AS MATERIALIZED (SELECT waxseal.beat($1, $2, $3, $4, $5) AS stands FROM heard)
+         SELECT stands, waxseal.number_of($1, $2) FROM stands",
     )
     .bind(database.node())
     .bind(database.epoch())

@@ -6,6 +6,8 @@ ALTER TABLE waxseal.node
     ADD COLUMN identity bigint NOT NULL DEFAULT 0,
     -- What a node has is its own until then, by this database's clock.
     ADD COLUMN until timestamptz NOT NULL DEFAULT now(),
+    -- What its ids end in, which no other node's do.
+    ADD COLUMN number integer UNIQUE,
     -- Since when it has been heard of without a gap.
     ADD COLUMN since timestamptz NOT NULL DEFAULT now(),
     -- It has found out which messages are still its own, and may send.
@@ -14,7 +16,7 @@ ALTER TABLE waxseal.node
     ADD COLUMN is_out boolean NOT NULL DEFAULT false;
 
 -- Runs that have ended or are out, and may have left messages.
-CREATE TABLE waxseal.gone (epoch bigint PRIMARY KEY);
+CREATE TABLE waxseal.gone (epoch bigint PRIMARY KEY, identity bigint NOT NULL);
 
 -- The upper 44 bits of an id are the milliseconds of its receipt, so that a day is a range of ids. Mail does not compress
 -- twice.
@@ -26,6 +28,8 @@ CREATE TABLE waxseal.message (
     -- The record of where it stands.
     status bytea,
     chunks integer NOT NULL DEFAULT 0,
+    -- Tells it from another message, should that ever have the same id: the CRC-32 of its receipt.
+    mark integer NOT NULL,
     -- It was another node's once, which has to learn of its end when it comes back.
     adopted boolean NOT NULL DEFAULT false,
     left_at timestamptz
@@ -111,9 +115,10 @@ BEGIN
                 SELECT name FROM waxseal.node WHERE until < at AND NOT is_out ORDER BY name FOR UPDATE SKIP LOCKED
             ), marked AS (
                 UPDATE waxseal.node n SET is_out = true, ready = false FROM late WHERE n.name = late.name
-                RETURNING epoch
+                RETURNING epoch, identity
             )
-            INSERT INTO waxseal.gone SELECT epoch FROM marked ON CONFLICT DO NOTHING;
+            INSERT INTO waxseal.gone SELECT epoch, identity FROM marked ON CONFLICT DO NOTHING;
+            DELETE FROM waxseal.node WHERE is_out AND seen < at - interval '7 days';
         END IF;
         RETURN CASE WHEN found_node.ready THEN 'ready' ELSE 'joining' END;
     END IF;
@@ -122,7 +127,7 @@ BEGIN
             RETURN 'taken';
         END IF;
         -- Whoever had this name is gone.
-        INSERT INTO waxseal.gone VALUES (found_node.epoch) ON CONFLICT DO NOTHING;
+        INSERT INTO waxseal.gone VALUES (found_node.epoch, found_node.identity) ON CONFLICT DO NOTHING;
     END IF;
     -- The process before this one is no more, and what it had is this one's.
     IF found_node.epoch <> my_epoch AND found_node.identity = my_identity THEN
@@ -131,8 +136,13 @@ BEGIN
         UPDATE waxseal.message SET owner = my_epoch WHERE owner = found_node.epoch AND left_at IS NULL;
     END IF;
     DELETE FROM waxseal.gone WHERE epoch = my_epoch;
-    INSERT INTO waxseal.node AS n (name, epoch, identity, program, started, seen, until, since, ready, is_out)
-        VALUES (a_name, my_epoch, my_identity, a_program, at, at, ends, at, false, false)
+    -- Two that come at once are not to have one number.
+    PERFORM pg_advisory_xact_lock(7303014, 2);
+    INSERT INTO waxseal.node AS n (name, epoch, identity, program, started, seen, until, since, number)
+        VALUES (a_name, my_epoch, my_identity, a_program, at, at, ends, at, (
+            SELECT min(free) FROM generate_series(0, 1023) AS free
+            WHERE NOT EXISTS (SELECT FROM waxseal.node o WHERE o.number = free)
+        ))
     ON CONFLICT (name) DO UPDATE SET
         started = CASE WHEN n.epoch = excluded.epoch THEN n.started ELSE excluded.started END,
         epoch = excluded.epoch, identity = excluded.identity, program = excluded.program, seen = excluded.seen,
@@ -140,15 +150,24 @@ BEGIN
     RETURN 'joining';
 END $$;
 
+-- What this run's ids end in. A function of its own, so that it sees what the sign of life before it has done.
+CREATE FUNCTION waxseal.number_of(a_name text, my_epoch bigint) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT number FROM waxseal.node WHERE name = a_name AND epoch = my_epoch);
+END $$;
+
 -- Which of these messages, which this node has, are its own (1), another's or gone (2), or nobody's yet (0).
-CREATE FUNCTION waxseal.whose(my_epoch bigint, ids bigint[]) RETURNS TABLE (message_id bigint, whose integer)
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION waxseal.whose(my_epoch bigint, my_identity bigint, ids bigint[])
+RETURNS TABLE (message_id bigint, whose integer, the_mark integer) LANGUAGE plpgsql AS $$
 BEGIN
     -- Against others who take over the same run's messages just now.
     PERFORM FROM waxseal.gone ORDER BY epoch FOR UPDATE;
     UPDATE waxseal.message SET owner = my_epoch
-        WHERE id = ANY (ids) AND left_at IS NULL AND owner IN (SELECT epoch FROM waxseal.gone);
-    RETURN QUERY SELECT i.id, CASE WHEN m.id IS NULL THEN 0 WHEN m.owner = my_epoch AND m.left_at IS NULL THEN 1 ELSE 2 END
+        WHERE id = ANY (ids) AND left_at IS NULL
+            AND owner IN (SELECT epoch FROM waxseal.gone WHERE identity = my_identity);
+    RETURN QUERY SELECT i.id,
+            CASE WHEN m.id IS NULL THEN 0 WHEN m.owner = my_epoch AND m.left_at IS NULL THEN 1 ELSE 2 END,
+            coalesce(m.mark, 0)
         FROM unnest(ids) AS i (id) LEFT JOIN waxseal.message m ON m.id = i.id;
 END $$;
 

@@ -39,12 +39,17 @@ pub(super) enum Whose {
     /// There is no copy of it.
     Nobodys,
     Ours,
-    /// Another node's, or it has left.
-    Anothers,
+    /// Another node's, or it has left; with the copy's mark.
+    Anothers(i32),
 }
 
 fn number(id: QueueId) -> i64 {
     id.number().cast_signed()
+}
+
+/// Tells a message from another one.
+pub(super) fn mark(receipt: &[u8]) -> i32 {
+    crc32fast::hash(receipt).cast_signed()
 }
 
 fn numbers(ids: &[QueueId]) -> Vec<i64> {
@@ -62,13 +67,14 @@ pub(super) async fn copy(database: &Database, copies: &[Original]) -> Result<Vec
     let receipts: Vec<&[u8]> = copies.iter().map(|copy| copy.receipt.as_slice()).collect();
     // A copy that was made before, and whose COMMIT was not heard of, is as good as this one.
     let statement = sqlx::query_scalar::<_, i64>(
-        "WITH given AS (SELECT * FROM unnest($2::bigint[], $3::bytea[]) AS g (id, receipt)),
-              made AS (INSERT INTO waxseal.message (id, owner, receipt)
-                       SELECT id, $1, receipt FROM given ON CONFLICT (id) DO NOTHING RETURNING id)
+        "WITH given AS (SELECT * FROM unnest($2::bigint[], $3::bytea[], $4::integer[]) AS g (id, receipt, mark)),
+              made AS (INSERT INTO waxseal.message (id, owner, receipt, mark)
+                       SELECT id, $1, receipt, mark FROM given ON CONFLICT (id) DO NOTHING RETURNING id)
          SELECT id FROM made
          UNION ALL SELECT m.id FROM waxseal.message m JOIN given g ON g.id = m.id AND g.receipt = m.receipt",
     );
-    let statement = statement.bind(database.epoch()).bind(ids).bind(receipts);
+    let marks: Vec<i32> = copies.iter().map(|copy| mark(&copy.receipt)).collect();
+    let statement = statement.bind(database.epoch()).bind(ids).bind(receipts).bind(marks);
     let made = database.run(statement.fetch_all(database.pool())).await?;
     Ok(made.into_iter().map(id).collect())
 }
@@ -79,11 +85,13 @@ pub(super) async fn copy_with_file(database: &Database, copy: &Original, path: &
     let file = Arc::new(Mutex::new(file));
     let mut transaction = database.run(database.pool().begin()).await?;
     let made = sqlx::query(
-        "INSERT INTO waxseal.message (id, owner, receipt, chunks) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO waxseal.message (id, owner, receipt, chunks, mark) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO NOTHING",
     );
     let length = read(path.to_owned(), |path| Ok(path.metadata()?.len())).await?;
     let chunks = i32::try_from(length.div_ceil(CHUNK as u64)).unwrap_or(i32::MAX);
     let made = made.bind(number(copy.id)).bind(database.epoch()).bind(&copy.receipt).bind(chunks);
+    let made = made.bind(mark(&copy.receipt));
     if database.run(made.execute(&mut *transaction)).await?.rows_affected() == 0 {
         return Ok(());
     }
@@ -150,15 +158,17 @@ pub(super) async fn whose(
     database: &Database,
     ids: &[QueueId],
 ) -> Result<Vec<(QueueId, Whose)>, DatabaseError> {
-    let statement = sqlx::query_as::<_, (i64, i32)>("SELECT message_id, whose FROM waxseal.whose($1, $2)");
-    let statement = statement.bind(database.epoch()).bind(numbers(ids));
+    let statement = sqlx::query_as::<_, (i64, i32, i32)>(
+        "SELECT message_id, whose, the_mark FROM waxseal.whose($1, $2, $3)",
+    );
+    let statement = statement.bind(database.epoch()).bind(database.identity()).bind(numbers(ids));
     let rows = database.run(statement.fetch_all(database.pool())).await?;
-    let whose = |whose| match whose {
+    let whose = |whose, mark| match whose {
         0 => Whose::Nobodys,
         1 => Whose::Ours,
-        _ => Whose::Anothers,
+        _ => Whose::Anothers(mark),
     };
-    Ok(rows.into_iter().map(|(number, of)| (id(number), whose(of))).collect())
+    Ok(rows.into_iter().map(|(number, of, mark)| (id(number), whose(of, mark))).collect())
 }
 
 /// All messages of this node that came before `limit`.

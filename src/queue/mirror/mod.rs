@@ -53,8 +53,6 @@ pub(super) struct Mirror {
     /// There is something to tell.
     wake: Notify,
     commits: Commits,
-    /// What ids of this node end in.
-    node_bits: u64,
     /// What had left by the journal of an earlier run, until the copies agree with it.
     departed: Mutex<Option<HashSet<QueueId>>>,
     /// This run's messages are later than this.
@@ -100,7 +98,7 @@ impl Mirror {
     pub(super) fn next_id(&self, last: u64, now: QueueId) -> u64 {
         let above = |number: u64| (number >> NODE_BITS) << NODE_BITS;
         let next = above(now.number()).max(above(last) + (1 << NODE_BITS));
-        next | self.node_bits
+        next | (u64::from(self.database.number()) & ((1 << NODE_BITS) - 1))
     }
 }
 
@@ -114,7 +112,6 @@ impl Queue {
             pending: Mutex::default(),
             wake: Notify::new(),
             commits,
-            node_bits: u64::from(crc32fast::hash(database.node().as_bytes())) & ((1 << NODE_BITS) - 1),
             departed: Mutex::new(Some(departed.into_iter().collect())),
             begun: QueueId::new(self.now(), 0),
             database,
@@ -208,8 +205,10 @@ impl Queue {
             self.remove_dead_segments();
         }
         for id in &work.kept {
+            // Where the database answers and takes it not, another message has its id: it stays here alone.
             if let Some(original) = self.original(*id).await
                 && !mirror.commits.commit(original).await
+                && !mirror.is_there()
             {
                 return None;
             }

@@ -2,7 +2,7 @@
 
 use super::{
     Mirror,
-    copies::{self, Whose, fetch, fetch_chunk},
+    copies::{self, Original, Whose, fetch, fetch_chunk},
 };
 use crate::{
     database::{DatabaseError, Membership},
@@ -104,18 +104,25 @@ impl Queue {
     async fn find_out_what_is_ours(&self, mirror: &Mirror) -> Result<Found, DatabaseError> {
         let ids: Vec<(QueueId, bool)> =
             self.state().items().map(|item| (item.id, item.status != Place::NONE)).collect();
-        let mut lost = Vec::new();
+        let (mut lost, mut others) = (Vec::new(), Vec::new());
         for part in ids.chunks(AT_ONCE) {
             let asked: Vec<QueueId> = part.iter().map(|(id, _)| *id).collect();
             for (id, whose) in copies::whose(&mirror.database, &asked).await? {
                 match whose {
                     Whose::Ours => {}
                     Whose::Nobodys => mirror.pending().kept(id),
-                    Whose::Anothers => lost.push(id),
+                    Whose::Anothers(mark) => others.push((id, mark)),
                 }
             }
             let mut pending = mirror.pending();
             part.iter().filter(|(_, has_status)| *has_status).for_each(|(id, _)| pending.status(*id));
+        }
+        for (id, mark) in others {
+            // One that only has the id in common is not this one, which is here and nowhere else.
+            let is_the_same = |original: Original| copies::mark(&original.receipt) == mark;
+            if self.original(id).await.is_none_or(is_the_same) {
+                lost.push(id);
+            }
         }
         if !lost.is_empty() {
             tracing::warn!(
