@@ -41,7 +41,8 @@ pub(super) fn status(config: Option<&Path>, json: bool) -> ExitCode {
             let NodeView { name, version, messages, silent_seconds, .. } = node;
             let there =
                 if node.there { "there".to_owned() } else { format!("silent for {silent_seconds} s") };
-            say(&format!("{heading:<10} {name}  waxseal {version}, {there}, {messages} messages"));
+            let mail = if *messages == 1 { "message" } else { "messages" };
+            say(&format!("{heading:<10} {name}  waxseal {version}, {there}, {messages} {mail}"));
             heading = "";
         }
     }
