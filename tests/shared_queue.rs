@@ -298,6 +298,11 @@ fn two_messages_of_one_id_are_not_taken_for_each_other() {
     hold_back(&scene);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut daemons = scene.serve();
+    // A node that the database has not heard of makes ids of its own, and goes on with others then.
+    until("nodes that have a number", || {
+        let status = scene.houses[0].cli(&["status"]).ok();
+        (status.matches(", there, ").count() == NODES).then_some(())
+    });
     scene.fill(3);
     let ids = |house: &House| -> Vec<String> {
         let listed = house.json(&["queue", "list"]);

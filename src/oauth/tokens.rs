@@ -245,10 +245,6 @@ impl Shared {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
     }
 
-    pub(super) fn entry_named(&self, account: &str) -> Option<Arc<Entry>> {
-        self.entry(&AccountId::new(account))
-    }
-
     pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -101,7 +101,7 @@ pub async fn follow(tokens: Tokens, stop: CancellationToken) {
             change = changes.recv() => change,
         };
         let entries = match change {
-            Ok(News::Tokens(account)) => shared.entry_named(&account).into_iter().collect(),
+            Ok(News::Tokens(account)) => shared.entry(&AccountId::new(&account)).into_iter().collect(),
             Ok(News::Missed) | Err(RecvError::Lagged(_)) => {
                 let entries = shared.entries();
                 // What went wrong may have been the database, which is back.

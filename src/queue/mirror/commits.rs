@@ -76,9 +76,9 @@ async fn commit(database: &Database, jobs: Vec<Job>) {
             let _ = answer.send(committed.contains(&original.id));
         }
     }
-    for Job { original, answer } in with_file {
-        let committed = match &original.file {
-            Some(path) => copy_with_file(database, &original, path).await.is_ok(),
+    for Job { mut original, answer } in with_file {
+        let committed = match original.file.take() {
+            Some(path) => copy_with_file(database, &original, path).await.unwrap_or(false),
             None => false,
         };
         let _ = answer.send(committed);

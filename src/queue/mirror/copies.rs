@@ -3,15 +3,10 @@
 use crate::{
     database::{Database, DatabaseError},
     mail::QueueId,
+    queue::read_back::blocking,
 };
 use sqlx::Row as _;
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
-use tokio::{sync::Mutex, task::spawn_blocking};
+use std::{fs::File, io::Read as _, path::PathBuf};
 
 /// A large content goes in pieces of so many octets, so that memory is unmoved by its size.
 const CHUNK: usize = 256 << 10;
@@ -79,48 +74,47 @@ pub(super) async fn copy(database: &Database, copies: &[Original]) -> Result<Vec
     Ok(made.into_iter().map(id).collect())
 }
 
-/// Copies a message with its file, in one transaction.
-pub(super) async fn copy_with_file(database: &Database, copy: &Original, path: &Path) -> anyhow::Result<()> {
-    let file = read(path.to_owned(), |path| File::open(path)).await?;
-    let file = Arc::new(Mutex::new(file));
+/// Copies a message with its file, in one transaction; whether it is there when this returns. Else another message has its
+/// id.
+pub(super) async fn copy_with_file(
+    database: &Database,
+    copy: &Original,
+    path: PathBuf,
+) -> anyhow::Result<bool> {
+    let (mut file, length) = blocking(move || {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok((file, length))
+    })
+    .await?;
     let mut transaction = database.run(database.pool().begin()).await?;
     let made = sqlx::query(
         "INSERT INTO waxseal.message (id, owner, receipt, chunks, mark) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (id) DO NOTHING",
     );
-    let length = read(path.to_owned(), |path| Ok(path.metadata()?.len())).await?;
     let chunks = i32::try_from(length.div_ceil(CHUNK as u64)).unwrap_or(i32::MAX);
     let made = made.bind(number(copy.id)).bind(database.epoch()).bind(&copy.receipt).bind(chunks);
     let made = made.bind(mark(&copy.receipt));
     if database.run(made.execute(&mut *transaction)).await?.rows_affected() == 0 {
-        return Ok(());
+        // A copy that was made before, and whose COMMIT was not heard of, is as good as this one.
+        let same = sqlx::query_scalar("SELECT receipt = $2 FROM waxseal.message WHERE id = $1");
+        let same = same.bind(number(copy.id)).bind(&copy.receipt).fetch_optional(&mut *transaction);
+        return Ok(database.run(same).await?.unwrap_or(false));
     }
-    for at in 0.. {
-        let file = file.clone().lock_owned().await;
-        let octets = read(file, |file| {
+    for at in 0..chunks {
+        let octets;
+        (file, octets) = blocking(move || {
             let mut octets = Vec::with_capacity(CHUNK);
-            (&mut **file).take(CHUNK as u64).read_to_end(&mut octets)?;
-            Ok(octets)
+            (&mut file).take(CHUNK as u64).read_to_end(&mut octets)?;
+            Ok((file, octets))
         })
         .await?;
-        if octets.is_empty() {
-            break;
-        }
         let statement = sqlx::query("INSERT INTO waxseal.chunk (id, number, octets) VALUES ($1, $2, $3)");
         let statement = statement.bind(number(copy.id)).bind(at).bind(octets);
         database.run(statement.execute(&mut *transaction)).await?;
     }
     database.run(transaction.commit()).await?;
-    Ok(())
-}
-
-async fn read<S: Send + 'static, T: Send + 'static>(
-    mut source: S,
-    work: impl FnOnce(&mut S) -> io::Result<T> + Send + 'static,
-) -> anyhow::Result<T> {
-    let done =
-        spawn_blocking(move || work(&mut source)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    Ok(done?)
+    Ok(true)
 }
 
 /// Tells where messages stand.

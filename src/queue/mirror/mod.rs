@@ -204,17 +204,20 @@ impl Queue {
             mirror.pending().told(&gone);
             self.remove_dead_segments();
         }
+        let mut alone = Vec::new();
         for id in &work.kept {
-            // Where the database answers and takes it not, another message has its id: it stays here alone.
             if let Some(original) = self.original(*id).await
                 && !mirror.commits.commit(original).await
-                && !mirror.is_there()
             {
-                return None;
+                alone.push(*id);
             }
         }
         // Taken out before they are read, so that what changes meanwhile is told again.
-        mirror.pending().told(work);
+        {
+            let mut pending = mirror.pending();
+            pending.told(work);
+            alone.iter().for_each(|id| pending.kept(*id));
+        }
         let mut statuses = Vec::new();
         for id in &work.statuses {
             if let Some(record) = self.status_record(*id).await {
@@ -226,7 +229,8 @@ impl Queue {
             statuses.iter().for_each(|(id, _)| pending.status(*id));
             return None;
         }
-        Some(())
+        // Until a copy is committed the message is on this host's disk alone, and is said to be.
+        alone.is_empty().then_some(())
     }
 
     /// A message as it is copied, read back; `None` where it has left, or cannot be read.

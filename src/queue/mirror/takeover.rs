@@ -255,7 +255,11 @@ impl Queue {
         let mut file = blocking(move || disk.create(&path)).await?;
         let mut at = 0;
         for number in 0..chunks {
-            let Some(octets) = fetch_chunk(&mirror.database, id, number).await? else { break };
+            let Some(octets) = fetch_chunk(&mirror.database, id, number).await? else {
+                return Err(
+                    io::Error::new(io::ErrorKind::InvalidData, "a piece of its copy is missing").into()
+                );
+            };
             file = blocking(move || {
                 file.write_at(at, &octets)?;
                 at += octets.len() as u64;
