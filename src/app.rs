@@ -49,6 +49,8 @@ const SESSIONS: Duration = Duration::from_secs(15);
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long token requests under way may take at a shutdown: longer than any of them may last.
 const TOKEN_GRACE: Duration = Duration::from_secs(35);
+/// How long a start waits until the nodes that share a store have heard of this one.
+const JOINING: Duration = Duration::from_secs(3);
 /// How often the queue is cleaned and compacted.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
@@ -150,7 +152,10 @@ impl App {
         tasks.spawn(oauth::refresher::run(tokens.clone(), rest.clone()));
         tasks.spawn(oauth::turn::follow(tokens.clone(), rest.clone()));
         if let Some(database) = database.clone() {
-            tasks.spawn(database.attend(rest.clone()));
+            tasks.spawn(database.clone().attend(rest.clone()));
+            tasks.spawn(admin::answer_others(service.clone(), rest.clone()));
+            // Mail that came before that would be on this host's disk alone for a moment.
+            database.heard_of(JOINING).await;
         }
         tasks.spawn(alerts::watch(service.clone(), reloaded, rest.clone()));
         tasks.spawn(keep_house(queue.clone(), rest.clone()));

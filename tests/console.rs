@@ -7,65 +7,12 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 use support::{
     House, Provider,
-    browser::{Page, ask},
+    browser::ask,
     client::{message, submit},
+    console::{Browser, encoded, value_of},
     until,
 };
 use waxseal::sandbox::SandboxOptions;
-
-/// A browser that has logged in.
-struct Browser {
-    base: String,
-    cookie: String,
-}
-
-impl Browser {
-    /// By the link of `waxseal admin-url`.
-    fn enter(house: &House) -> Self {
-        let url = house.cli(&["admin-url"]).ok();
-        let page = ask("GET", url.trim(), &[], "").unwrap();
-        assert_eq!((page.status, page.location.as_deref()), (303, Some("/")), "{page:?}");
-        let cookie = page.field("set-cookie").unwrap();
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
-        let again = ask("GET", url.trim(), &[], "").unwrap();
-        assert_eq!(again.status, 403, "a link is good once");
-        let cookie = cookie.split(';').next().unwrap().to_owned();
-        Self { base: format!("http://{}", house.admin), cookie }
-    }
-
-    fn get(&self, path: &str) -> Page {
-        ask("GET", &format!("{}{path}", self.base), &[("Cookie", &self.cookie)], "").unwrap()
-    }
-
-    fn csrf(&self) -> String {
-        let page = self.get("/").body;
-        value_of(&page, "csrf").unwrap()
-    }
-
-    fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let csrf = self.csrf();
-        let body = encoded(&[fields, &[("csrf", &csrf)]].concat());
-        ask("POST", &format!("{}{path}", self.base), &[("Cookie", &self.cookie)], &body).unwrap()
-    }
-
-    /// Where a form goes on to, and what the page there says first.
-    #[track_caller]
-    fn post_and_go(&self, path: &str, fields: &[(&str, &str)]) -> String {
-        let page = self.post(path, fields);
-        assert_eq!(page.status, 303, "{page:?}");
-        self.get(&page.location.unwrap()).body
-    }
-}
-
-/// The value of a hidden field.
-fn value_of(page: &str, name: &str) -> Option<String> {
-    let (_, rest) = page.split_once(&format!("name=\"{name}\" value=\""))?;
-    Some(rest.split('"').next()?.to_owned())
-}
-
-fn encoded(fields: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
-}
 
 const PAGES: [&str; 9] = [
     "/",
@@ -82,11 +29,8 @@ const PAGES: [&str; 9] = [
 /// A daemon with an account of type basic.
 fn house(provider: &Provider) -> House {
     let house = House::beside(provider);
-    let public = format!("public_url = \"http://{}\"\n", house.admin);
     house.configure(&house.basic(provider, "works", "a.example"));
-    let text = fs::read_to_string(house.config()).unwrap();
-    let address = format!("address = \"{}\"\n", house.admin);
-    fs::write(house.config(), text.replace(&address, &format!("{address}{public}"))).unwrap();
+    house.with_console();
     house
 }
 

@@ -27,8 +27,17 @@ fn scene() -> Scene {
     Scene::new(SandboxOptions::default(), |house, provider| house.basic(provider, "support", "example.com"))
 }
 
-/// Messages of 4 KiB acknowledged in a second, by so many clients over these nodes, for `time`.
-fn rate(houses: &[&House], time: Duration) -> f64 {
+/// What was acknowledged.
+struct Measured {
+    messages: usize,
+    seconds: f64,
+    /// Processor time that this machine had to spare, as a part of all of it.
+    idle: f64,
+}
+
+/// Messages of 4 KiB that are acknowledged to so many clients over these nodes, for `time`.
+fn measure(houses: &[&House], time: Duration) -> Measured {
+    let before = processor();
     let (count, begun) = (AtomicUsize::new(0), Instant::now());
     let mut content = message("rate");
     while content.len() < 4096 {
@@ -48,13 +57,32 @@ fn rate(houses: &[&House], time: Duration) -> f64 {
             });
         }
     });
-    count.into_inner() as f64 / begun.elapsed().as_secs_f64()
+    let seconds = begun.elapsed().as_secs_f64();
+    let after = processor();
+    let idle = (after.0 - before.0) / (after.1 - before.1);
+    Measured { messages: count.into_inner(), seconds, idle }
+}
+
+/// Idle time and all time of this machine's processors since it started, in ticks.
+fn processor() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap();
+    let first = stat.lines().next().unwrap();
+    let ticks: Vec<f64> = first.split_whitespace().skip(1).map(|word| word.parse().unwrap()).collect();
+    (ticks[3] + ticks[4], ticks.iter().take(8).sum())
+}
+
+/// Where the write-ahead log has come to, in octets.
+async fn wal(url: &str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let statement = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
+    sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
 }
 
 #[test]
 #[ignore = "measures"]
 fn rates_beside_the_local_journal() {
     let time = Duration::from_secs(8);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     for round in 0..3 {
         println!("round {round}");
         for nodes in 0..=NODES {
@@ -71,11 +99,16 @@ fn rates_beside_the_local_journal() {
                 nodes => scene.houses.iter().take(nodes).collect(),
             };
             let _daemons: Vec<Running> = houses.iter().map(|house| house.serve()).collect();
-            let rate = rate(&houses, time);
-            match nodes {
-                0 => println!("  this host's journal: {rate:.0} messages a second"),
-                nodes => println!("  {nodes} nodes: {rate:.0} messages a second"),
-            }
+            let url = scene.postgres.as_ref().unwrap().url("postgres", "t0");
+            let before = runtime.block_on(wal(&url));
+            let Measured { messages, seconds, idle } = measure(&houses, time);
+            let wal = (runtime.block_on(wal(&url)) - before) as f64 / messages as f64;
+            let who = if nodes == 0 { "this host's journal".to_owned() } else { format!("{nodes} nodes") };
+            println!(
+                "  {who}: {:.0} messages a second, {wal:.0} octets of WAL a message, processors {:.0} % idle",
+                messages as f64 / seconds,
+                100.0 * idle
+            );
         }
     }
 }

@@ -10,6 +10,7 @@ mod metrics;
 mod moving;
 mod nodes;
 pub mod protocol;
+mod queue;
 mod reloads;
 mod service;
 mod stopped;
@@ -20,6 +21,7 @@ mod views;
 
 pub use control::{ControlError, serve_control};
 pub use http::serve_http;
+pub use queue::answer_others;
 pub use reloads::{Refusal, Reload};
 pub use service::{Health, Service, UpstreamOf};
 pub use stopped::answer_stopped;

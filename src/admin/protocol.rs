@@ -80,7 +80,8 @@ pub enum Request {
         /// Their ids; none is all active ones.
         ids: Vec<String>,
     },
-    /// The queue: `done` with a list of [`MessageView`].
+    /// The queue, of all nodes: `done` with a list of [`MessageView`]. This and what else is asked of the queue may have a
+    /// [`LeftOut`] before it.
     QueueList {
         /// Only this account's messages.
         account: Option<String>,
@@ -181,6 +182,13 @@ impl Answer {
     }
 }
 
+/// What an answer leaves out, told before it: nodes that could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// In sentences.
+    pub left_out: Vec<String>,
+}
+
 /// The provider's page for a consent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Consent {
@@ -253,6 +261,9 @@ pub struct AccountView {
 pub struct MessageView {
     /// Its id.
     pub id: String,
+    /// The node that has it, where several share the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// `queued`, `active`, `deferred`, `held` or `failed`.
     pub state: String,
     /// Its account.

@@ -3,38 +3,34 @@
 use super::{
     authorize::Waiting,
     doors::Doors,
-    protocol::{Answer, ListenerView, QueueChange, RateView, Request, StatusView, StoreView},
+    protocol::{Answer, ListenerView, RateView, Request, StatusView, StoreView},
     reloads::{Refusal, Reload, Reloads},
-    views::message,
 };
 use crate::{
     account::{Account, AccountId, Login},
-    config::{ListenerSettings, LiveConfig, Snapshot},
+    config::{ListenerSettings, LiveConfig},
     database::Database,
-    mail::{QueueId, Timestamp},
+    mail::Timestamp,
     meter::{Sums, unix_millis},
     oauth::{Prover, Tokens},
     outbound::Upstream,
-    queue::{OperatorError, Queue, entry::Received},
+    queue::Queue,
     spool::Spool,
 };
 use serde::de::DeserializeOwned;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::PathBuf,
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::sync::mpsc;
 
 /// Exit codes of sysexits.h and the contract.
 pub(super) const FAILED: u8 = 1;
 pub(super) const UNAVAILABLE: u8 = 69;
 pub(super) const TEMPORARY: u8 = 75;
 pub(super) const CONFIGURATION: u8 = 78;
-
-/// Messages that a command changes at once.
-const CHANGES_AT_ONCE: usize = 256;
 
 /// Whether mail can come in and be kept, with the reasons where not.
 pub type Health = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
@@ -193,28 +189,11 @@ impl Service {
             }
             Request::AccountTest { id, to } => self.test(&id, to.as_deref(), progress).await,
             Request::Doctor { ids } => self.doctor(&ids, progress).await,
-            Request::QueueList { account, most } => {
-                let queue = self.queue.clone();
-                let account = account.as_deref().map(AccountId::new);
-                blocking(move || queue.list(account.as_ref(), most).iter().map(message).collect::<Vec<_>>())
-                    .await
-            }
-            Request::QueueShow { id } => match id.parse::<QueueId>() {
-                Err(error) => failed(FAILED, format!("{id}: {error}")),
-                Ok(id) => {
-                    let queue = self.queue.clone();
-                    match tokio::task::spawn_blocking(move || queue.show(id)).await {
-                        Ok(Ok(listed)) => done(message(&listed)),
-                        Ok(Err(error)) => failed(FAILED, error.to_string()),
-                        Err(error) => failed(FAILED, error.to_string()),
-                    }
-                }
-            },
             Request::QueueVerify => self.verify(progress).await,
-            Request::QueueChange { change, ids, account, all } => {
-                self.change(change, ids, account, all).await
-            }
-            Request::Trace { query, limit } => self.trace(&query, limit).await,
+            Request::QueueList { .. }
+            | Request::QueueShow { .. }
+            | Request::QueueChange { .. }
+            | Request::Trace { .. } => self.of_queue(request, progress).await,
             Request::AdminUrl => self.admin_url(),
             Request::Status => self.status().await,
             Request::Reload => match self.reload().await {
@@ -222,52 +201,6 @@ impl Service {
                 Err(refusal) => failed(CONFIGURATION, refusal.text),
             },
         }
-    }
-
-    async fn change(
-        &self,
-        change: QueueChange,
-        ids: Vec<String>,
-        account: Option<String>,
-        all: bool,
-    ) -> Answer {
-        let mut wanted = Vec::new();
-        for id in &ids {
-            match id.parse::<QueueId>() {
-                Ok(id) => wanted.push(id),
-                Err(error) => return failed(FAILED, format!("{id}: {error}")),
-            }
-        }
-        if all || account.is_some() {
-            let account = account.as_deref().map(AccountId::new);
-            wanted.extend(self.queue.ids(account.as_ref()));
-        }
-        if matches!(change, QueueChange::Retry | QueueChange::Release) {
-            let accounts: BTreeSet<AccountId> =
-                wanted.iter().filter_map(|id| self.queue.account_of(*id)).collect();
-            for account in accounts {
-                self.tokens.ask_again(&account);
-                self.queue.resume(&account);
-            }
-        }
-        let of_many = all || account.is_some();
-        let (mut count, mut problems) = (0, Vec::new());
-        // Many at once share the disk's syncs.
-        for some in wanted.chunks(CHANGES_AT_ONCE) {
-            let mut changes = JoinSet::new();
-            for id in some {
-                changes.spawn(change_one(self.queue.clone(), self.live.get(), change, *id));
-            }
-            for result in changes.join_all().await {
-                match result {
-                    Ok(()) => count += 1,
-                    // Under way or gone by now: what was wished is happening.
-                    Err(OperatorError::Active(_) | OperatorError::Unknown(_)) if of_many => {}
-                    Err(error) => problems.push(error.to_string()),
-                }
-            }
-        }
-        if problems.is_empty() { done(count) } else { failed(FAILED, problems.join("\n")) }
     }
 
     async fn status(&self) -> Answer {
@@ -380,35 +313,5 @@ fn listener_view(listener: &ListenerSettings) -> ListenerView {
         authentication: listener.authentication.word().to_owned(),
         application: listener.application.as_ref().map(ToString::to_string),
         words: listener.in_words(),
-    }
-}
-
-async fn change_one(
-    queue: Queue,
-    snapshot: Arc<Snapshot>,
-    change: QueueChange,
-    id: QueueId,
-) -> Result<(), OperatorError> {
-    match change {
-        QueueChange::Retry => queue.retry(id).await,
-        QueueChange::Hold => queue.hold(id).await,
-        QueueChange::Remove => queue.remove(id).await,
-        QueueChange::Release => {
-            let route = |received: &Received| {
-                // A notification goes through the account of the message that it tells of.
-                if received.notification {
-                    return None;
-                }
-                snapshot.route(received.application.as_ref(), received.envelope.reverse_path()).ok()
-            };
-            queue.release(id, route).await
-        }
-    }
-}
-
-async fn blocking<T: serde::Serialize + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => done(value),
-        Err(error) => failed(FAILED, error.to_string()),
     }
 }

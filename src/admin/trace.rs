@@ -1,59 +1,12 @@
-//! What became of messages, as operators see it.
+//! What became of messages, as operators see it. Pure.
 
-use super::{
-    protocol::{Answer, EventView, MessageView, TraceView, TracedView},
-    service::{Service, done, failed},
-    views::message,
-};
+use super::protocol::{EventView, MessageView, TraceView, TracedView};
 use crate::{
-    history::{self, Event, Found, Query, Traced, What},
+    history::{Event, Found, Traced, What},
     mail::{QueueId, Timestamp},
+    queue::is_handed_over,
 };
-use std::{
-    collections::{BTreeSet, HashMap},
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
-
-/// More messages than these are not shown at once.
-const MOST: usize = 1000;
-
-/// Calls a search off when nobody waits for it any more.
-struct Waiting(Arc<AtomicBool>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Service {
-    /// Searches the history, up to what was told a moment ago.
-    pub(super) async fn trace(&self, query: &str, limit: usize) -> Answer {
-        let query = Query::parse(query);
-        let history = self.queue.history().clone();
-        history.sync().await;
-        let (queue, stop) = (self.queue.clone(), Arc::new(AtomicBool::new(false)));
-        let _waiting = Waiting(stop.clone());
-        let search = move || {
-            let stop = || stop.load(Ordering::Relaxed);
-            let found = match history::search(history.directory(), &query, limit.min(MOST), &stop) {
-                // Nothing has been told yet.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Found::default(),
-                found => found?,
-            };
-            Ok::<_, io::Error>(trace_view(found, |id| queue.show(id).ok().as_ref().map(message)))
-        };
-        match tokio::task::spawn_blocking(search).await {
-            Ok(Ok(view)) => done(view),
-            Ok(Err(error)) => failed(1, format!("the history cannot be read: {error}")),
-            Err(error) => failed(1, error.to_string()),
-        }
-    }
-}
+use std::collections::{BTreeSet, HashMap};
 
 /// What was found, as it is answered; `queued` is what the queue has of a message now.
 pub fn trace_view(found: Found, queued: impl Fn(QueueId) -> Option<MessageView>) -> TraceView {
@@ -114,6 +67,8 @@ fn end(events: &[Event]) -> Option<&'static str> {
             What::Delivered => failed.extend(to.map(|to| (to, false))),
             What::Failed | What::Expired => failed.extend(to.map(|to| (to, true))),
             What::Retried => failed.retain(|_, failed| !*failed),
+            // To another node, where it goes on.
+            What::Removed if is_handed_over(event) => {}
             What::Removed => return Some("removed"),
             _ => {}
         }

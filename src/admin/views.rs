@@ -112,6 +112,7 @@ fn of_testing(account: &Account, grant: &GrantStatus) -> bool {
 pub(super) fn message(listed: &Listed) -> MessageView {
     MessageView {
         id: listed.id.to_string(),
+        node: None,
         state: listed.state.to_owned(),
         account: listed.account.to_string(),
         from: listed.from.clone(),

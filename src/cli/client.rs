@@ -1,7 +1,7 @@
 //! The CLI's end of the control socket.
 
 use crate::{
-    admin::protocol::{Answer, Request},
+    admin::protocol::{Answer, LeftOut, Request},
     cli::output::{complain, complain_of_config},
     config::{load_from_process_env, process_env, state_dir_despite},
 };
@@ -37,6 +37,13 @@ pub(super) fn ask(
 /// As [`ask`].
 pub(super) fn ask_once(config: Option<&Path>, request: &Request) -> Result<serde_json::Value, ExitCode> {
     ask(config, request, &mut |_| {})
+}
+
+/// Complains of what an answer leaves out, where that is told before it.
+pub(super) fn tell_left_out(progress: serde_json::Value) {
+    if let Ok(told) = serde_json::from_value::<LeftOut>(progress) {
+        told.left_out.iter().for_each(|sentence| complain(sentence));
+    }
 }
 
 /// [`ask`]; where no daemon listens, `stopped` answers from the state directory, with the same `progress`.

@@ -2,7 +2,7 @@
 
 use super::{
     arguments::{QueueCommand, Which},
-    client::{ask_once, ask_or},
+    client::{ask, ask_or, tell_left_out},
     colour,
     output::{complain, say, say_json, say_table},
     verify,
@@ -16,11 +16,11 @@ use std::{path::Path, process::ExitCode};
 pub(super) fn queue(config: Option<&Path>, command: QueueCommand) -> ExitCode {
     match command {
         QueueCommand::List { account, most, json } => {
-            let answer = look(config, &Request::QueueList { account, most }, &mut |_| {});
+            let answer = look(config, &Request::QueueList { account, most }, &mut tell_left_out);
             answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { list(value) })
         }
         QueueCommand::Show { id, json } => {
-            let answer = look(config, &Request::QueueShow { id }, &mut |_| {});
+            let answer = look(config, &Request::QueueShow { id }, &mut tell_left_out);
             answer.map_or_else(|code| code, |value| if json { say_json(&value) } else { show(value) })
         }
         QueueCommand::Verify { json } => verify::verify(config, json),
@@ -67,7 +67,7 @@ fn from_files(
 
 fn change(config: Option<&Path>, change: QueueChange, done: &str, which: Which) -> ExitCode {
     let request = Request::QueueChange { change, ids: which.ids, account: which.account, all: which.all };
-    match ask_once(config, &request) {
+    match ask(config, &request, &mut tell_left_out) {
         Ok(count) => {
             say(&format!("{count} {done}"));
             ExitCode::SUCCESS
@@ -85,6 +85,7 @@ fn list(value: serde_json::Value) -> ExitCode {
         say("the queue is empty");
         return ExitCode::SUCCESS;
     }
+    let is_of_nodes = messages.iter().any(|message| message.node.is_some());
     let row = |m: MessageView| {
         let to = match m.to.as_slice() {
             [] => String::new(),
@@ -92,13 +93,14 @@ fn list(value: serde_json::Value) -> ExitCode {
             [first, rest @ ..] => format!("{first} +{}", rest.len()),
         };
         let next = m.next_attempt_at.unwrap_or_else(|| "-".into());
-        vec![m.id, m.state, m.account, m.from, to, m.size.to_string(), m.received_at, next, m.last_reply]
+        let node = is_of_nodes.then(|| m.node.unwrap_or_default());
+        let rest = [m.state, m.account, m.from, to, m.size.to_string(), m.received_at, next, m.last_reply];
+        [m.id].into_iter().chain(node).chain(rest).collect::<Vec<_>>()
     };
     let rows: Vec<_> = messages.into_iter().map(row).collect();
-    say_table(
-        &["id", "state", "account", "from", "to", "size", "received", "next attempt", "last reply"],
-        &rows,
-    );
+    let rest = ["state", "account", "from", "to", "size", "received", "next attempt", "last reply"];
+    let titles: Vec<&str> = ["id"].into_iter().chain(is_of_nodes.then_some("node")).chain(rest).collect();
+    say_table(&titles, &rows);
     ExitCode::SUCCESS
 }
 
@@ -120,6 +122,9 @@ fn show(value: serde_json::Value) -> ExitCode {
         message.attempts,
         message.last_reply
     ));
+    if let Some(node) = &message.node {
+        say(&format!("node          {node}"));
+    }
     for to in &message.to {
         say(&format!("to            <{to}>"));
     }

@@ -1,7 +1,7 @@
 //! `waxseal sendmail`, `sendmail`, `mailq` and `newaliases`: sendmail(8), whose command line and exit codes are its own.
 
 use super::{
-    client::{SOCKET, converse},
+    client::{SOCKET, converse, tell_left_out},
     output::{complain, say},
 };
 use crate::{
@@ -122,7 +122,9 @@ fn ask(front: &Front, request: &Request) -> Result<Option<serde_json::Value>, Ex
     let path = front.state_dir.join(SOCKET);
     match UnixStream::connect(&path) {
         // Whatever goes wrong from here on has been printed.
-        Ok(stream) => converse(stream, &path, request, &mut |_| {}).map(Some).map_err(|_| Exit::Unavailable),
+        Ok(stream) => {
+            converse(stream, &path, request, &mut tell_left_out).map(Some).map_err(|_| Exit::Unavailable)
+        }
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
         Err(error) => {
             complain(&format!(
@@ -244,6 +246,7 @@ mod tests {
     fn listings_read_as_monitoring_expects_them() {
         assert_eq!(listing(&[]), "Mail queue is empty\n");
         let message = MessageView {
+            node: None,
             id: "01KB0R5V7QX2C".into(),
             state: "held".into(),
             account: "a".into(),

@@ -1,7 +1,7 @@
 //! `waxseal trace`: what became of messages, asked of the daemon, or read from its files where it is stopped.
 
 use super::{
-    client::{EX_UNAVAILABLE, ask_or},
+    client::{EX_UNAVAILABLE, ask_or, tell_left_out},
     output::{complain, people_size, say, say_json},
 };
 use crate::{
@@ -22,7 +22,8 @@ pub(super) fn trace(config: Option<&Path>, query: &str, limit: usize, json: bool
         return ExitCode::from(USAGE);
     }
     let request = Request::Trace { query: query.to_owned(), limit };
-    let answer = ask_or(config, &request, &mut |_| {}, |state_dir, _| from_files(state_dir, query, limit));
+    let answer =
+        ask_or(config, &request, &mut tell_left_out, |state_dir, _| from_files(state_dir, query, limit));
     let value = match answer {
         Ok(value) => value,
         Err(code) => return code,
@@ -218,6 +219,7 @@ mod tests {
             message_id: Some("<m1@app>".into()),
             received_at: Some("2026-11-24T10:00:00Z".into()),
             queue: Some(MessageView {
+                node: None,
                 id: "1N85GP5PM0000".into(),
                 state: "deferred".into(),
                 account: "support".into(),

@@ -6,20 +6,22 @@ mod error;
 mod examine;
 mod news;
 mod presence;
+mod questions;
 mod schema;
 mod settings;
 mod standing;
 
 pub use error::DatabaseError;
 pub use examine::Examination;
-pub use news::{CHANNEL, News};
+pub use news::{CHANNEL, News, tokens_payload};
 pub use presence::{Membership, Node};
+pub use questions::{Question, Said};
 pub use schema::{Schema, migrate};
 pub use settings::{Settings, SettingsError};
 pub use standing::Standing;
 
 use sqlx::{
-    PgPool,
+    Executor as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{
@@ -39,6 +41,12 @@ const CONNECTIONS: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(300);
+
+/// Every row is found by an index. A plan that was made while a table was empty is used for as long as the connection
+/// lives, or until the table is analyzed: one that reads all of it would take longer with every message.
+async fn by_index(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection.execute("SET enable_seqscan = off").await.map(drop)
+}
 
 /// The nodes' database. A clone is another handle on the same one. Nothing is connected before it is needed.
 #[derive(Clone)]
@@ -83,6 +91,7 @@ impl Database {
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
             .idle_timeout(IDLE)
+            .after_connect(|connection, _| Box::pin(by_index(connection)))
             .connect_lazy_with(options.clone());
         let mut epoch = [0; 8];
         getrandom::fill(&mut epoch).map_err(|_| DatabaseError::NoRandomness)?;

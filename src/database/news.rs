@@ -20,20 +20,18 @@ pub enum News {
     Tokens(String),
     /// Something may have been missed: look at everything.
     Missed,
+    /// Another node has asked something of this one.
+    Asked,
+    /// Another node has answered.
+    Answered,
 }
 
-impl News {
-    /// What [`CHANNEL`] is notified with.
-    pub fn payload(&self, from: &Database) -> String {
-        let (what, name) = match self {
-            Self::Tokens(account) => ("tokens", account.as_str()),
-            Self::Missed => ("missed", "-"),
-        };
-        format!("{} {what} {name}", from.epoch())
-    }
+/// What [`CHANNEL`] is notified with where the tokens of an account are other ones now.
+pub fn tokens_payload(account: &str, from: &Database) -> String {
+    format!("{} tokens {account}", from.epoch())
 }
 
-/// Where only this run of this node listens.
+/// Where only this run of this node listens. A payload is a word.
 pub(super) fn own_channel(database: &Database) -> String {
     format!("{CHANNEL}_{:x}", database.epoch().cast_unsigned())
 }
@@ -45,7 +43,6 @@ fn read(payload: &str, epoch: i64) -> Option<News> {
     match (words.next()?, words.next()?) {
         _ if from == epoch => None,
         ("tokens", account) => Some(News::Tokens(account.to_owned())),
-        ("missed", _) => Some(News::Missed),
         _ => None,
     }
 }
@@ -85,7 +82,12 @@ async fn hear(database: &Database) -> sqlx::Error {
                         tell(database, news);
                     }
                 }
-                Some(_) => {}
+                Some(told) => match told.payload() {
+                    "asked" => tell(database, News::Asked),
+                    "answered" => tell(database, News::Answered),
+                    // Its own sign of life.
+                    _ => {}
+                },
                 // It has connected anew, and whatever was told meanwhile is lost.
                 None => tell(database, News::Missed),
             }

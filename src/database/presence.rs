@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -20,6 +20,9 @@ const GONE: Duration = Duration::from_secs(20);
 /// What a node has is its own for so long after a sign of life; longer than it may send on a share of the limits
 /// (`queue::allot`), so that nobody takes over what it is still sending.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// Between two looks at whether the database is away.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +97,18 @@ impl Database {
     pub fn number(&self) -> u32 {
         let own = self.0.identity.unsigned_abs() % 1024;
         u32::try_from(self.0.number.load(Ordering::Relaxed)).unwrap_or(own as u32)
+    }
+
+    /// Waits until the others have heard of this node, or the database turns out to be away, for `patience` at most.
+    pub async fn heard_of(&self, patience: Duration) {
+        let mut membership = self.membership();
+        let end = Instant::now() + patience;
+        while *membership.borrow_and_update() == Membership::Out
+            && self.standing().trouble.is_none()
+            && Instant::now() < end
+        {
+            let _ = timeout(LOOK, membership.changed()).await;
+        }
     }
 
     /// How this node stands, and how it changes.

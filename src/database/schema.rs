@@ -11,15 +11,16 @@ use sqlx::{
 };
 
 /// Every step so far.
-const STEPS: [(i64, &str, &str); 3] = [
+const STEPS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "pacing", include_str!("migrations/0002_pacing.sql")),
     (3, "queue", include_str!("migrations/0003_queue.sql")),
+    (4, "questions", include_str!("migrations/0004_questions.sql")),
 ];
 
 /// The last step that this program knows, and the first that it can work with.
-const KNOWN: i32 = 3;
-const NEEDED: i32 = 3;
+const KNOWN: i32 = 4;
+const NEEDED: i32 = 4;
 
 /// The tables as they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 mod backwards;
 mod days;
 mod event;
+mod joined;
 mod ledger;
 mod query;
 mod search;

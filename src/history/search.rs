@@ -11,6 +11,7 @@ use super::{
     query::{Query, Text},
 };
 use crate::mail::QueueId;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
     fs::File,
@@ -25,7 +26,7 @@ const EVENTS: usize = 1000;
 const EVENTS_IN_ALL: usize = 20_000;
 
 /// What a search came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Found {
     /// Messages, the latest first.
     pub messages: Vec<Traced>,
@@ -38,9 +39,10 @@ pub struct Found {
 }
 
 /// What became of one message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traced {
     /// Its id.
+    #[serde(with = "event::written_id")]
     pub id: QueueId,
     /// What happened, in order of time. Nothing is in it twice.
     pub events: Vec<Event>,

@@ -102,6 +102,7 @@ pub async fn follow(tokens: Tokens, stop: CancellationToken) {
         };
         let entries = match change {
             Ok(News::Tokens(account)) => shared.entry(&AccountId::new(&account)).into_iter().collect(),
+            Ok(News::Asked | News::Answered) => continue,
             Ok(News::Missed) | Err(RecvError::Lagged(_)) => {
                 let entries = shared.entries();
                 // What went wrong may have been the database, which is back.

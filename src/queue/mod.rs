@@ -45,6 +45,7 @@ pub use operator::{LaneBacklog, LaneView, Listed, OperatorError};
 pub use recovery::{OpenError, Recovery};
 pub use runner::{Carrier, DeliverFuture, Outlet, TurnFuture};
 pub use stopped::{list_stopped, show_stopped};
+pub use told::is_handed_over;
 
 use crate::{
     config::QueueSettings,

@@ -32,7 +32,12 @@ pub(super) const ANOTHERS: &str = "another node has it now";
 
 /// Whether a departure says that another node has the message, and not that it is over.
 pub(super) fn is_anothers(events: &[Event]) -> bool {
-    events.iter().any(|event| event.event == What::Removed && event.explanation == ANOTHERS)
+    events.iter().any(is_handed_over)
+}
+
+/// Whether a message was let go of because another node has it.
+pub fn is_handed_over(event: &Event) -> bool {
+    event.event == What::Removed && event.explanation == ANOTHERS
 }
 
 /// An operator, or time, did something to the message.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{AccountId, token::TokenSet},
-    database::{CHANNEL, Database, DatabaseError, News},
+    database::{CHANNEL, Database, DatabaseError, News, tokens_payload},
 };
 use sqlx::{Row as _, postgres::PgRow};
 use std::{
@@ -116,7 +116,7 @@ impl Shared {
         .bind(sealed)
         .bind(version)
         .bind(CHANNEL)
-        .bind(News::Tokens(account.to_string()).payload(&self.database));
+        .bind(tokens_payload(account.as_str(), &self.database));
         let pool = self.database.pool();
         let put =
             async { statement.fetch_optional(pool).await?.map(|row| row.try_get::<i64, _>(0)).transpose() };

@@ -9,6 +9,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod console;
 pub mod events;
 pub mod faulty;
 pub mod keys;
@@ -210,6 +211,14 @@ impl House {
 
     pub fn configure(&self, rest: &str) {
         self.configure_with("info", "", rest);
+    }
+
+    /// Lets the console be reached by the address that it listens on.
+    pub fn with_console(&self) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        let address = format!("address = \"{}\"\n", self.admin);
+        let public = format!("{address}public_url = \"http://{}\"\n", self.admin);
+        fs::write(self.config(), text.replace(&address, &public)).unwrap();
     }
 
     /// An account of type basic, for `domain`.

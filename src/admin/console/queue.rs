@@ -43,8 +43,9 @@ struct QueuePage {
     account: String,
     accounts: Vec<String>,
     messages: Vec<MessageView>,
-    /// What the list leaves out, in a sentence.
-    left_out: String,
+    is_of_nodes: bool,
+    /// What the list leaves out, in sentences.
+    left_out: Vec<String>,
 }
 
 impl QueuePage {
@@ -63,8 +64,8 @@ pub(super) async fn page(
     let filters = !search.is_empty() || !state.is_empty();
     let most = if filters { SEARCHED } else { SHOWN + 1 };
     let request = Request::QueueList { account, most };
-    let messages = match web.service.ask::<Vec<MessageView>>(request).await {
-        Ok(messages) => messages,
+    let (messages, others) = match web.service.ask_queue::<Vec<MessageView>>(request).await {
+        Ok(listed) => listed,
         Err(why) => return problem(&web, &visitor, "/queue", StatusCode::INTERNAL_SERVER_ERROR, why),
     };
     let looked_at = messages.len();
@@ -73,11 +74,11 @@ pub(super) async fn page(
     let matches = found.len();
     found.truncate(SHOWN);
     let left_out = if filters && looked_at == most {
-        format!("Only the oldest {SEARCHED} messages were looked at, and at most {SHOWN} are shown.")
+        Some(format!("Only the oldest {SEARCHED} messages were looked at, and at most {SHOWN} are shown."))
     } else if matches > SHOWN {
-        format!("The oldest {SHOWN} are shown.")
+        Some(format!("The oldest {SHOWN} are shown."))
     } else {
-        String::new()
+        None
     };
     let snapshot = web.service.live.get();
     let page = QueuePage {
@@ -86,8 +87,9 @@ pub(super) async fn page(
         state: state.to_owned(),
         account: fields.get("account").to_owned(),
         accounts: snapshot.config.accounts.iter().map(|account| account.id.to_string()).collect(),
+        is_of_nodes: found.iter().any(|message| message.node.is_some()),
         messages: found,
-        left_out,
+        left_out: others.into_iter().chain(left_out).collect(),
     };
     show(StatusCode::OK, &page)
 }
@@ -168,6 +170,7 @@ mod tests {
     fn a_search_looks_at_id_addresses_and_reply() {
         let message = MessageView {
             id: "4XyZ".to_owned(),
+            node: None,
             state: "held".to_owned(),
             account: "support".to_owned(),
             from: "App@Example.com".to_owned(),

@@ -25,6 +25,8 @@ struct TracePage {
     frame: Frame,
     query: String,
     found: Option<TraceView>,
+    /// What that leaves out, in sentences.
+    left_out: Vec<String>,
 }
 
 pub(super) async fn page(
@@ -33,15 +35,16 @@ pub(super) async fn page(
     Extension(fields): Extension<Fields>,
 ) -> Response {
     let query = fields.get("q").to_owned();
-    let mut found = None;
+    let (mut found, mut left_out) = (None, Vec::new());
     if !query.is_empty() {
         let request = Request::Trace { query: query.clone(), limit: SHOWN };
-        match web.service.ask::<TraceView>(request).await {
-            Ok(view) => found = Some(view),
+        match web.service.ask_queue::<TraceView>(request).await {
+            Ok((view, others)) => (found, left_out) = (Some(view), others),
             Err(why) => {
                 return problem(&web, &visitor, "/trace", StatusCode::INTERNAL_SERVER_ERROR, why);
             }
         }
     }
-    show(StatusCode::OK, &TracePage { frame: Frame::of(&web, &visitor, "/trace", "Trace"), query, found })
+    let frame = Frame::of(&web, &visitor, "/trace", "Trace");
+    show(StatusCode::OK, &TracePage { frame, query, found, left_out })
 }

@@ -1,17 +1,16 @@
 //! Messages on their way to be acknowledged: those that come while others are committed go together.
 
 use super::copies::{Original, copy, copy_with_file};
-use crate::database::Database;
+use crate::{database::Database, mail::QueueId};
 use std::{collections::HashSet, sync::Arc};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Transactions at once.
 const AT_ONCE: usize = 4;
-/// Messages in one, and octets. The driver leaves Nagle's algorithm on, and a statement that takes more than one write
-/// waits for a delayed acknowledgement, some 40 ms.
+/// Messages in one, and octets: more of them would keep the first ones waiting for the last.
 const TOGETHER: usize = 128;
-const OCTETS: usize = 32 << 10;
+const OCTETS: usize = 256 << 10;
 
 /// Where messages are handed in.
 pub(super) struct Commits(mpsc::UnboundedSender<Job>);
@@ -58,29 +57,42 @@ impl Jobs {
             }
             let database = database.clone();
             tokio::spawn(async move {
-                commit(&database, jobs).await;
+                let (large, small) = jobs.into_iter().partition(|job| job.original.file.is_some());
+                answer(&database, small).await;
+                // Each is answered for by its own copy alone.
+                for job in large {
+                    answer(&database, vec![job]).await;
+                }
                 drop(permit);
             });
         }
     }
 }
 
-async fn commit(database: &Database, jobs: Vec<Job>) {
-    let (with_file, small): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.original.file.is_some());
+async fn answer(database: &Database, jobs: Vec<Job>) {
     let (originals, answers): (Vec<_>, Vec<_>) =
-        small.into_iter().map(|job| (job.original, job.answer)).unzip();
-    if !originals.is_empty() {
-        let committed: HashSet<_> =
-            copy(database, &originals).await.unwrap_or_default().into_iter().collect();
-        for (original, answer) in originals.iter().zip(answers) {
-            let _ = answer.send(committed.contains(&original.id));
+        jobs.into_iter().map(|Job { original, answer }| (original, answer)).unzip();
+    let ids: Vec<QueueId> = originals.iter().map(|original| original.id).collect();
+    let committed = commit(database, originals).await;
+    for (id, answer) in ids.iter().zip(answers) {
+        let _ = answer.send(committed.contains(id));
+    }
+}
+
+/// Copies messages; the ids of those whose copies are committed. Of the others that is not known.
+pub(super) async fn commit(database: &Database, originals: Vec<Original>) -> HashSet<QueueId> {
+    let (with_file, small): (Vec<_>, Vec<_>) =
+        originals.into_iter().partition(|original| original.file.is_some());
+    let mut committed = HashSet::new();
+    if !small.is_empty() {
+        committed.extend(copy(database, &small).await.unwrap_or_default());
+    }
+    for mut original in with_file {
+        if let Some(path) = original.file.take()
+            && copy_with_file(database, &original, path).await.unwrap_or(false)
+        {
+            committed.insert(original.id);
         }
     }
-    for Job { mut original, answer } in with_file {
-        let committed = match original.file.take() {
-            Some(path) => copy_with_file(database, &original, path).await.unwrap_or(false),
-            None => false,
-        };
-        let _ = answer.send(committed);
-    }
+    committed
 }

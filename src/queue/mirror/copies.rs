@@ -60,18 +60,30 @@ fn id(number: i64) -> QueueId {
 pub(super) async fn copy(database: &Database, copies: &[Original]) -> Result<Vec<QueueId>, DatabaseError> {
     let ids: Vec<i64> = copies.iter().map(|copy| number(copy.id)).collect();
     let receipts: Vec<&[u8]> = copies.iter().map(|copy| copy.receipt.as_slice()).collect();
-    // A copy that was made before, and whose COMMIT was not heard of, is as good as this one.
-    let statement = sqlx::query_scalar::<_, i64>(
-        "WITH given AS (SELECT * FROM unnest($2::bigint[], $3::bytea[], $4::integer[]) AS g (id, receipt, mark)),
-              made AS (INSERT INTO waxseal.message (id, owner, receipt, mark)
-                       SELECT id, $1, receipt, mark FROM given ON CONFLICT (id) DO NOTHING RETURNING id)
-         SELECT id FROM made
-         UNION ALL SELECT m.id FROM waxseal.message m JOIN given g ON g.id = m.id AND g.receipt = m.receipt",
-    );
     let marks: Vec<i32> = copies.iter().map(|copy| mark(&copy.receipt)).collect();
+    let statement = sqlx::query_scalar::<_, i64>(
+        "INSERT INTO waxseal.message (id, owner, receipt, mark)
+         SELECT id, $1, receipt, mark FROM unnest($2::bigint[], $3::bytea[], $4::integer[]) AS g (id, receipt, mark)
+         ON CONFLICT (id) DO NOTHING RETURNING id",
+    );
     let statement = statement.bind(database.epoch()).bind(ids).bind(receipts).bind(marks);
-    let made = database.run(statement.fetch_all(database.pool())).await?;
-    Ok(made.into_iter().map(id).collect())
+    let mut there = database.run(statement.fetch_all(database.pool())).await?;
+    if there.len() < copies.len() {
+        for copy in copies.iter().filter(|copy| !there.contains(&number(copy.id))).collect::<Vec<_>>() {
+            // A copy that was made before, and whose COMMIT was not heard of, is as good as this one.
+            if is_copied(database, copy).await? {
+                there.push(number(copy.id));
+            }
+        }
+    }
+    Ok(there.into_iter().map(id).collect())
+}
+
+/// Whether a message has this very copy.
+async fn is_copied(database: &Database, copy: &Original) -> Result<bool, DatabaseError> {
+    let statement = sqlx::query_scalar("SELECT receipt = $2 FROM waxseal.message WHERE id = $1");
+    let statement = statement.bind(number(copy.id)).bind(&copy.receipt);
+    Ok(database.run(statement.fetch_optional(database.pool())).await?.unwrap_or(false))
 }
 
 /// Copies a message with its file, in one transaction; whether it is there when this returns. Else another message has its
@@ -96,10 +108,7 @@ pub(super) async fn copy_with_file(
     let made = made.bind(number(copy.id)).bind(database.epoch()).bind(&copy.receipt).bind(chunks);
     let made = made.bind(mark(&copy.receipt));
     if database.run(made.execute(&mut *transaction)).await?.rows_affected() == 0 {
-        // A copy that was made before, and whose COMMIT was not heard of, is as good as this one.
-        let same = sqlx::query_scalar("SELECT receipt = $2 FROM waxseal.message WHERE id = $1");
-        let same = same.bind(number(copy.id)).bind(&copy.receipt).fetch_optional(&mut *transaction);
-        return Ok(database.run(same).await?.unwrap_or(false));
+        return Ok(is_copied(database, copy).await?);
     }
     for at in 0..chunks {
         let octets;

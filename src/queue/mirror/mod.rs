@@ -14,7 +14,7 @@ use crate::{
     database::{Database, Membership},
     mail::QueueId,
 };
-use commits::Commits;
+use commits::{Commits, commit};
 use copies::{Original, restate};
 use pending::{Pending, Work};
 use std::{
@@ -204,13 +204,14 @@ impl Queue {
             mirror.pending().told(&gone);
             self.remove_dead_segments();
         }
-        let mut alone = Vec::new();
+        let mut originals = Vec::new();
         for id in &work.kept {
-            if let Some(original) = self.original(*id).await
-                && !mirror.commits.commit(original).await
-            {
-                alone.push(*id);
-            }
+            originals.extend(self.original(*id).await);
+        }
+        let mut alone: Vec<QueueId> = originals.iter().map(|original| original.id).collect();
+        if !originals.is_empty() {
+            let committed = commit(&mirror.database, originals).await;
+            alone.retain(|id| !committed.contains(id));
         }
         // Taken out before they are read, so that what changes meanwhile is told again.
         {
