@@ -146,7 +146,7 @@ impl Sink for FakeSink {
         Ok(())
     }
 
-    fn send_ahead(&mut self, _: &Receipt) {}
+    async fn send_ahead(&mut self, _: &Receipt) {}
 
     async fn commit(self, receipt: Receipt) -> Result<Commitment, CommitError> {
         let content = Content::new(self.octets.clone().into()).expect("content is canonical");

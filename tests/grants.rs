@@ -416,6 +416,10 @@ async fn whoever_waits_where_a_consent_was_begun_learns_what_came_of_it_at_anoth
     let (first, second) = (wait(&state), wait(&other));
     two.finish(callback(&state, "c1"), willing()).await.unwrap();
     first.await.unwrap().unwrap();
+    // Until the other one has looked, too.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::resume();
     assert!(!second.is_finished());
     assert_eq!(one.access_token(&id()).await.unwrap().secret.expose_secret(), "a1");
     two.finish(callback(&other, "c2"), willing()).await.unwrap();

@@ -242,7 +242,7 @@ impl Glass {
     async fn write(intake: &mut Intake, content: &[u8]) {
         for piece in content.chunks(60_000) {
             intake.write(piece).await.unwrap();
-            intake.send_ahead(&Self::receipt());
+            intake.send_ahead(&Self::receipt()).await;
         }
     }
 }

@@ -81,7 +81,7 @@ impl Sink for Memory {
         Ok(())
     }
 
-    fn send_ahead(&mut self, _: &Receipt) {}
+    async fn send_ahead(&mut self, _: &Receipt) {}
 
     async fn commit(self, _: Receipt) -> Result<Commitment, CommitError> {
         assert!(self.0.ends_with(b"\r\n"));

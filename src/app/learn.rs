@@ -293,7 +293,7 @@ impl Sink for Nowhere {
         Ok(())
     }
 
-    fn send_ahead(&mut self, _: &Receipt) {}
+    async fn send_ahead(&mut self, _: &Receipt) {}
 
     async fn commit(self, _: Receipt) -> Result<Commitment, CommitError> {
         let text = "This relay is only learning and takes no message; keep it and try again later";

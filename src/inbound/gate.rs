@@ -62,7 +62,7 @@ pub trait Sink: Send + 'static {
     fn write(&mut self, octets: &[u8]) -> impl Future<Output = Result<(), CommitError>> + Send;
 
     /// Told behind every write what is known of the message, for large ones that may be sent on while they still come.
-    fn send_ahead(&mut self, receipt: &Receipt);
+    fn send_ahead(&mut self, receipt: &Receipt) -> impl Future<Output = ()> + Send;
 
     /// Makes the message durable, or has the provider take it. After `Ok` the client is told what it says.
     fn commit(self, receipt: Receipt) -> impl Future<Output = Result<Commitment, CommitError>> + Send;
@@ -77,8 +77,8 @@ impl Sink for Intake {
         Intake::write(self, octets)
     }
 
-    fn send_ahead(&mut self, receipt: &Receipt) {
-        Intake::send_ahead(self, receipt);
+    fn send_ahead(&mut self, receipt: &Receipt) -> impl Future<Output = ()> + Send {
+        Intake::send_ahead(self, receipt)
     }
 
     fn commit(self, receipt: Receipt) -> impl Future<Output = Result<Commitment, CommitError>> + Send {

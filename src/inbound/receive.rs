@@ -212,7 +212,7 @@ impl<S: Sink> Reception<S> {
         if !self.pending.is_empty() {
             self.sink.write(&self.pending).await?;
             self.pending.clear();
-            self.sink.send_ahead(&self.receipt);
+            self.sink.send_ahead(&self.receipt).await;
         }
         Ok(())
     }

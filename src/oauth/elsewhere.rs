@@ -33,11 +33,14 @@ impl Tokens {
                 return pending().await;
             }
             let mut taken_at = None;
+            // What others have kept and this node has not heard of yet was there before.
+            let mut pause = Duration::ZERO;
             loop {
                 tokio::select! {
                     _ = changed.recv() => {}
-                    () = sleep(LOOK) => tokens.look_at(&account).await,
+                    () = sleep(pause) => tokens.look_at(&account).await,
                 }
+                pause = LOOK;
                 let now = tokens.granted_at(&account);
                 // While the database is away nothing is known of it.
                 let Ok(is_open) = tokens.0.consents.is_open(&state).await else { continue };

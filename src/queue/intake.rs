@@ -93,7 +93,9 @@ pub struct Intake {
 enum Ahead {
     /// Nobody has asked for it.
     No,
-    /// It was asked for, and could not be.
+    /// It was asked for, and for lack of a share cannot be yet.
+    Later,
+    /// It was asked for, and cannot be.
     Refused,
     /// It does.
     Underway(Early),
@@ -208,17 +210,21 @@ impl Intake {
     }
 
     /// Lets the provider have what is in a file already, while the rest still comes: for large messages of accounts that
-    /// deliver `through`, where there is a connection to spare. To be called behind any [`Intake::write`]; it asks once.
-    pub fn send_ahead(&mut self, receipt: &Receipt) {
-        if let (Ahead::No, Some(content)) = (&self.ahead, &self.file) {
-            let early = Early::begin(&self.queue, self.id, receipt, content.path.clone(), content.octets);
-            self.ahead = match early {
-                Some(early) => Ahead::Underway(early),
-                // Where only a share is missing that may have come by the next write.
-                None if self.queue.may_send_ahead_soon(&receipt.account) => Ahead::No,
-                None => Ahead::Refused,
-            };
+    /// deliver `through`, where there is a connection to spare. To be called behind any [`Intake::write`]; it asks once,
+    /// and where only a share is missing, waits a moment for it, and then looks again behind every later one.
+    pub async fn send_ahead(&mut self, receipt: &Receipt) {
+        let (Ahead::No | Ahead::Later, Some(content)) = (&self.ahead, &self.file) else { return };
+        let begin = || Early::begin(&self.queue, self.id, receipt, content.path.clone(), content.octets);
+        let mut early = begin();
+        if early.is_none() && matches!(self.ahead, Ahead::No) {
+            self.queue.wait_to_send_ahead(&receipt.account).await;
+            early = begin();
         }
+        self.ahead = match early {
+            Some(early) => Ahead::Underway(early),
+            None if self.queue.may_send_ahead_soon(&receipt.account) => Ahead::Later,
+            None => Ahead::Refused,
+        };
     }
 
     /// Makes the message durable, or, where its account delivers `through`, offers it to the provider first. After
@@ -276,7 +282,7 @@ impl Intake {
         };
         let early = match self.ahead {
             Ahead::Underway(early) => Some(early),
-            Ahead::No | Ahead::Refused => None,
+            Ahead::No | Ahead::Later | Ahead::Refused => None,
         };
         let (queue, share) = (self.queue, self.share);
         Ok(Whole { queue, received: Arc::new(received), source, file, early, share })

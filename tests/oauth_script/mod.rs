@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers of several test binaries")]
 
+mod beside;
 #[allow(clippy::duplicate_mod, reason = "some test binaries have `support`, too")]
 #[path = "../support/events.rs"]
 mod events;
 pub mod rsa;
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
+use beside::Beside;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::Connection as _;
 use std::{
@@ -122,7 +124,7 @@ pub struct Memory {
 impl Memory {
     async fn new(journal: Journal) -> Self {
         let beneath = match std::env::var("WAXSEAL_TEST_POSTGRES") {
-            Ok(server) => Some(postgresql(&server).await),
+            Ok(server) => Some(Arc::new(Beside::new(postgresql(server))) as Arc<dyn TokenStore>),
             Err(_) => None,
         };
         Self { journal, beneath, ..Self::default() }
@@ -148,7 +150,7 @@ impl Memory {
 }
 
 /// A store in a new database of this server.
-async fn postgresql(server: &str) -> Arc<dyn TokenStore> {
+async fn postgresql(server: String) -> Arc<dyn TokenStore> {
     let mut name = [0; 8];
     getrandom::fill(&mut name).unwrap();
     let name = format!("t{:x}", u64::from_le_bytes(name));

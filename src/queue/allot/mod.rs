@@ -78,18 +78,30 @@ impl Queue {
         }
         let expect = |change: fn(&mut Share)| self.state().lane(account).share.iter_mut().for_each(change);
         expect(Share::expect);
+        self.wait_while(|| self.is_short_of_share(account)).await;
+        expect(Share::expect_no_more);
+    }
+
+    /// Waits a moment for a share, for a message that might be sent ahead of its end once there is one.
+    pub(super) async fn wait_to_send_ahead(&self, account: &AccountId) {
+        if self.shared.lanes.allotter.get().is_some() {
+            self.wait_while(|| self.may_send_ahead_soon(account)).await;
+        }
+    }
+
+    /// Waits for as long as there is a lack of a share, and a moment at most.
+    async fn wait_while(&self, is_lacking: impl Fn() -> bool) {
         let _ = timeout(MOMENT, async {
             loop {
                 let granted = self.shared.lanes.granted.notified();
                 self.shared.lanes.lack.notify_one();
-                if !self.is_short_of_share(account) {
+                if !is_lacking() {
                     return;
                 }
                 granted.await;
             }
         })
         .await;
-        expect(Share::expect_no_more);
     }
 
     /// Whether a message might be sent ahead of its end once there is a share; it is asked for.
