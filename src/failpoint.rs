@@ -13,7 +13,7 @@ pub enum Point {
     ContentSynced,
     /// 8: the record is written, and not durable.
     RecordWritten,
-    /// 8: the record is durable.
+    /// 8: the record is durable: synced, or with `[store]`, its copy committed.
     RecordSynced,
     /// 9: the message is durable, and its client has no reply.
     Unanswered,

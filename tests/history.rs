@@ -34,7 +34,9 @@ impl Place {
 
     fn open(&self, settings: QueueSettings) -> Queue {
         let history = History::open(&self.history(), Duration::from_secs(30 * 86_400)).unwrap();
-        Queue::open(&self.0.path().join("queue"), settings, history).unwrap().0
+        let queue = Queue::open(&self.0.path().join("queue"), settings, history).unwrap().0;
+        scripted::share(&queue, self.0.path());
+        queue
     }
 
     /// What the files say of a message, as `what to: reply`.

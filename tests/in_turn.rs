@@ -453,6 +453,7 @@ async fn a_message_waits_behind_another_for_a_while_and_no_longer() {
     let (time, clock) = Clock::simulated(1_764_000_000_000);
     let history = History::open(&directory.path().join("history"), Duration::from_secs(86_400)).unwrap();
     let queue = Queue::open_with(directory.path(), scripted::settings(), history, clock).unwrap().0;
+    scripted::share(&queue, directory.path());
     let row = Row::new(1);
     let (one, two) = one_behind_another(&queue, &row).await;
     time.send_modify(|now| *now += 4_999);

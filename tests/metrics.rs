@@ -139,7 +139,7 @@ fn messages_are_counted_by_listener_account_and_reason_and_the_day_survives_a_re
 fn a_day_that_is_damaged_begins_anew() {
     let house = House::new();
     house.configure("");
-    fs::create_dir(house.state()).unwrap();
+    fs::create_dir_all(house.state()).unwrap();
     fs::write(house.state().join("day.json"), "{").unwrap();
     let _daemon = house.serve();
     house.log_line(&["the numbers of the last day cannot be read: they begin anew"]);

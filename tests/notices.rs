@@ -25,6 +25,7 @@ const HOUR: Millis = 3_600_000;
 fn open_at(directory: &Path, clock: Clock) -> Queue {
     let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
     let queue = Queue::open_with(directory, settings(), history, clock).unwrap().0;
+    scripted::share(&queue, directory);
     queue.set_desk(Desk { hostname: "relay.example.com".into(), route: Arc::new(|_| None) });
     queue
 }
@@ -138,6 +139,7 @@ fn open_patient(directory: &Path, clock: Clock) -> Queue {
     let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
     let settings = QueueSettings { retry: vec![Duration::from_secs(86_400)], ..settings() };
     let queue = Queue::open_with(directory, settings, history, clock).unwrap().0;
+    scripted::share(&queue, directory);
     queue.set_desk(Desk { hostname: "relay.example.com".into(), route: Arc::new(|_| None) });
     queue
 }

@@ -9,6 +9,7 @@ mod support;
 use rustix::process::Signal;
 use std::{
     collections::HashSet,
+    fs,
     net::{TcpListener, TcpStream},
     sync::{
         Arc,
@@ -148,6 +149,26 @@ fn a_node_that_stops_hands_its_queue_over_at_once_and_nothing_comes_twice_when_i
     scene.houses[0].cli(&["queue", "release", &id]).ok();
     all_arrive(&scene, &["one", "two", "held"].map(str::to_owned).into());
     assert_eq!(scene.arrived().1, 0);
+}
+
+/// What a power loss does to records that were not synced, in the extreme.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_node_whose_disk_has_forgotten_everything_has_its_messages_back_from_the_database() {
+    let scene = scene();
+    hold_back(&scene);
+    let mut daemon = scene.houses[0].serve();
+    send(&scene.houses[0], &["one", "two", "three"], 0);
+    send(&scene.houses[0], &["big"], 1 << 20);
+    let queue = scene.houses[0].state().join("queue");
+    daemon.kill();
+    fs::remove_dir_all(&queue).unwrap();
+    scene.provider.faults().clear();
+    let _daemon = scene.houses[0].serve();
+    let wanted: HashSet<String> = ["one", "two", "three", "big"].map(str::to_owned).into();
+    all_arrive(&scene, &wanted);
+    scene.houses[0].queue_empties();
+    assert_eq!(scene.arrived(), (wanted, 0));
 }
 
 /// A node that was cut off for longer than its lease finds that others have its messages, and lets go of them.

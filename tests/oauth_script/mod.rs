@@ -7,11 +7,13 @@ mod beside;
 #[path = "../support/events.rs"]
 mod events;
 pub mod rsa;
+#[allow(clippy::duplicate_mod, reason = "some test binaries have `support`, too")]
+#[path = "../support/server.rs"]
+mod server;
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse};
 use beside::Beside;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::Connection as _;
 use std::{
     collections::{HashMap, VecDeque},
     future::ready,
@@ -122,11 +124,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    async fn new(journal: Journal) -> Self {
-        let beneath = match std::env::var("WAXSEAL_TEST_POSTGRES") {
-            Ok(server) => Some(Arc::new(Beside::new(postgresql(server))) as Arc<dyn TokenStore>),
-            Err(_) => None,
-        };
+    fn new(journal: Journal) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = server::settings_for(directory.path());
+        let beneath = settings.map(|settings| {
+            let beside: Arc<dyn TokenStore> = Arc::new(Beside::new(postgresql(settings, directory)));
+            beside
+        });
         Self { journal, beneath, ..Self::default() }
     }
 
@@ -149,21 +153,13 @@ impl Memory {
     }
 }
 
-/// A store in a new database of this server.
-async fn postgresql(server: String) -> Arc<dyn TokenStore> {
-    let mut name = [0; 8];
-    getrandom::fill(&mut name).unwrap();
-    let name = format!("t{:x}", u64::from_le_bytes(name));
-    let mut connection = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
-    let statement = format!("CREATE DATABASE {name}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
-    let settings = Settings { url: format!("{server}/{name}").into(), node: "one".into(), ca_file: None };
-    waxseal::database::migrate(&settings).await.unwrap();
-    let state = tempfile::tempdir().unwrap();
-    std::fs::write(state.path().join("store.key"), [7; 32]).unwrap();
-    std::fs::set_permissions(state.path().join("store.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+/// A store in this directory's own database.
+async fn postgresql(settings: Settings, directory: tempfile::TempDir) -> Arc<dyn TokenStore> {
+    let key = directory.path().join("store.key");
+    std::fs::write(&key, [7; 32]).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let database = Database::open(&settings).unwrap();
-    waxseal::store::open_shared_with(database, state.path(), None).unwrap()
+    waxseal::store::open_shared_with(database, directory.path(), None).unwrap()
 }
 
 impl TokenStore for Memory {
@@ -324,7 +320,7 @@ impl Bench {
         answers: impl IntoIterator<Item = Answer>,
     ) -> Self {
         let provider = Provider::start(answers).await;
-        let store = Arc::new(Memory::new(provider.journal.clone()).await);
+        let store = Arc::new(Memory::new(provider.journal.clone()));
         if let Some(stored) = stored {
             store.put(&id(), &stored).await;
         }

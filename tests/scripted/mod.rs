@@ -12,6 +12,7 @@
 mod events;
 mod shared;
 
+pub use shared::share;
 use std::{
     collections::VecDeque,
     path::Path,
@@ -115,7 +116,7 @@ pub fn open(directory: &Path) -> Queue {
 pub fn open_with(directory: &Path, settings: QueueSettings) -> Result<(Queue, Recovery), OpenError> {
     let history = History::open(&directory.join("history"), Duration::from_secs(86_400)).unwrap();
     let opened = Queue::open(directory, settings, history)?;
-    shared::share(&opened.0, directory);
+    share(&opened.0, directory);
     Ok(opened)
 }
 

@@ -17,10 +17,13 @@ pub mod nodes;
 pub mod postgres;
 pub mod queue;
 pub mod recorder;
+#[allow(clippy::duplicate_mod, reason = "some test binaries have `scripted`, too")]
+pub mod server;
 pub mod terminal;
 pub mod tls;
 pub mod token_server;
 
+use secrecy::ExposeSecret as _;
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -198,9 +201,17 @@ impl House {
 
     /// Writes the configuration: the house's own part, and `rest`. `extra` goes into the `[[listener]]`.
     pub fn configure_with(&self, level: &str, extra: &str, rest: &str) {
+        // With a server at hand, every house is one node.
+        let store = server::settings_for(&self.path("postgresql")).filter(|_| !rest.contains("[store]"));
+        let store = store.map_or_else(String::new, |store| {
+            if !self.state().join("store.key").exists() {
+                postgres::give_key(&self.state());
+            }
+            format!("\n[store]\nurl = \"{}\"\nnode = \"one\"\n", store.url.expose_secret())
+        });
         let text = format!(
             "hostname = \"relay.example.com\"\nstate_dir = \"{}\"\n\n[[listener]]\naddress = \"{}\"\n{extra}\n\
-             [admin]\naddress = \"{}\"\n\n[log]\nformat = \"text\"\nlevel = \"{level}\"\n\n\
+             [admin]\naddress = \"{}\"\n\n[log]\nformat = \"text\"\nlevel = \"{level}\"\n{store}\n\
              [queue]\nretry = [\"1s\"]\nmin_free = \"1MiB\"\n\n{rest}",
             self.state().display(),
             self.smtp,

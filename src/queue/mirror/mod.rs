@@ -12,6 +12,7 @@ mod takeover;
 use super::{Queue, journal::Durability};
 use crate::{
     database::{Database, Membership},
+    failpoint::{self, Point},
     mail::QueueId,
 };
 use commits::{Commits, commit};
@@ -144,7 +145,9 @@ impl Queue {
         durability: Durability,
     ) -> io::Result<()> {
         if durability == Durability::Written {
+            failpoint::reach(Point::RecordWritten);
             if mirror.commits.commit(Original { id, receipt, file }).await {
+                failpoint::reach(Point::RecordSynced);
                 return Ok(());
             }
             if let Err(error) = self.journal().sync().await {
