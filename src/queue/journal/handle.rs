@@ -24,6 +24,9 @@ pub enum Durability {
     Synced,
     /// After the write: it survives the process, and a power loss some 20 ms later.
     Written,
+    /// As `Written`, of a record that somebody waits for and that is kept elsewhere, too: refused where it cannot be
+    /// written.
+    Copied,
 }
 
 /// What a journal is made of.
@@ -65,7 +68,7 @@ impl Journal {
     /// Appends a record; answers where it lies once it is as durable as asked.
     ///
     /// # Errors
-    /// Where it could not be written or synced. A record that was to be `Synced` then does not count, though after a
+    /// Where it could not be written or synced. A record that was to be `Synced` or `Copied` then does not count, though after a
     /// crash it may be found. One that was to be `Written` is tried in a new segment too, and waits for a disk that fails
     /// to take it again: up to 4 MiB of them do.
     pub async fn append(&self, octets: impl Into<Octets>, durability: Durability) -> io::Result<Place> {

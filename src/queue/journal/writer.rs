@@ -83,10 +83,10 @@ impl Group {
         !self.syncs.is_empty() || self.appends.iter().any(|a| a.durability == Durability::Synced)
     }
 
-    /// All that are to be synced learn that they are not; the others stay.
-    fn refuse_synced(&mut self, error: &io::Error) {
-        let synced = self.appends.extract_if(.., |append| append.durability == Durability::Synced);
-        synced.for_each(|append| drop(append.answer.send(Err(again(error)))));
+    /// All but those that can wait for the disk learn that they are not written, or not synced.
+    fn refuse(&mut self, error: &io::Error) {
+        let refused = self.appends.extract_if(.., |append| append.durability != Durability::Written);
+        refused.for_each(|append| drop(append.answer.send(Err(again(error)))));
         self.syncs.drain(..).for_each(|answer| drop(answer.send(Err(again(error)))));
     }
 
@@ -114,6 +114,7 @@ fn again(error: &io::Error) -> io::Error {
 /// A record that was answered as written and is not known to be durable.
 struct Owed {
     answered: Place,
+    durability: Durability,
     octets: Octets,
 }
 
@@ -189,7 +190,7 @@ impl Writer {
         let sync = group.wants_sync() || overdue;
         if let Err(error) = self.write(&mut group, sync) {
             tracing::error!(target: "waxseal::queue", %error, "journal write failed");
-            group.refuse_synced(&error);
+            group.refuse(&error);
             // What nobody waits for to be durable fits into less room, or into the next segment.
             if let Err(error) = self.write(&mut group, false) {
                 self.put_off = group.put_off(&error);
@@ -230,17 +231,17 @@ impl Writer {
             self.shared.moved.set(owed.answered, place(&owed.octets));
         }
         self.adrift = false;
-        if owes {
+        if owes && self.owed.iter().any(|owed| owed.durability == Durability::Written) {
             failpoint::reach(Point::DepartureSynced);
         }
         if sync {
             self.owed.clear();
             self.due = None;
         }
-        for Append { octets, answer, .. } in group.appends.drain(..) {
+        for Append { octets, answer, durability } in group.appends.drain(..) {
             let place = place(&octets);
             if !sync {
-                self.owed.push(Owed { answered: place, octets });
+                self.owed.push(Owed { answered: place, durability, octets });
             }
             let _ = answer.send(Ok(place));
         }

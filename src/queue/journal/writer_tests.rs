@@ -193,6 +193,23 @@ async fn a_full_disk_refuses_and_the_segment_goes_on() {
 }
 
 #[tokio::test]
+async fn a_client_is_refused_where_a_departure_waits_for_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Flaky::default();
+    let journal = journal(directory.path(), &disk);
+    disk.fail("write", ENOSPC);
+    let error = journal.append(done(1), Durability::Copied).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    for _ in 0..2 {
+        disk.fail("write", ENOSPC);
+    }
+    journal.append(done(2), Durability::Written).await.unwrap();
+    journal.append(done(3), Durability::Copied).await.unwrap();
+    drop(journal);
+    assert_eq!(found(directory.path()), [2, 3]);
+}
+
+#[tokio::test]
 async fn a_tail_that_cannot_be_cut_off_is_cut_off_later() {
     let directory = tempfile::tempdir().unwrap();
     let content = directory.path().join("content");

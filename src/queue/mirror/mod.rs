@@ -72,7 +72,7 @@ impl Mirror {
 
     /// How durable a receipt has to be on this host's disk: where its copy is committed, that is the promise.
     pub(super) fn durability(&self) -> Durability {
-        if self.is_there() { Durability::Written } else { Durability::Synced }
+        if self.is_there() { Durability::Copied } else { Durability::Synced }
     }
 
     /// A message's status has changed.
@@ -144,7 +144,7 @@ impl Queue {
         file: Option<PathBuf>,
         durability: Durability,
     ) -> io::Result<()> {
-        if durability == Durability::Written {
+        if durability == Durability::Copied {
             failpoint::reach(Point::RecordWritten);
             if mirror.commits.commit(Original { id, receipt, file }).await {
                 failpoint::reach(Point::RecordSynced);

@@ -228,7 +228,7 @@ impl Queue {
         if has_file {
             self.fetch_file(mirror, id, fetched.chunks).await?;
         }
-        let place = self.journal().append(fetched.receipt, Durability::Written).await?;
+        let place = self.journal().append(fetched.receipt, Durability::Copied).await?;
         let telling = self.history().prepare(&[told::received(&received)]);
         {
             let mut state = self.state();
