@@ -30,23 +30,50 @@ type Tell = oneshot::Sender<Result<Authorized, String>>;
 
 /// Who waits for a consent, by its state.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<HashMap<String, Tell>>);
+pub(super) struct Waiting(Mutex<HashMap<String, Waiter>>);
+
+struct Waiter {
+    tell: Tell,
+    /// Browsers and pasted addresses that this node is finishing it with.
+    at_it: usize,
+}
 
 impl Waiting {
     fn add(&self, state: String, tell: Tell) {
-        self.lock().insert(state, tell);
+        self.lock().insert(state, Waiter { tell, at_it: 0 });
     }
 
     fn take(&self, state: &str) -> Option<Tell> {
-        self.lock().remove(state)
+        self.lock().remove(state).map(|waiter| waiter.tell)
     }
 
-    fn has(&self, state: &str) -> bool {
-        self.lock().contains_key(state)
+    /// This node is finishing it, until the answer is dropped.
+    fn begin<'a>(&'a self, state: &'a str) -> AtIt<'a> {
+        self.lock().get_mut(state).into_iter().for_each(|waiter| waiter.at_it += 1);
+        AtIt { waiting: self, state }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Tell>> {
+    fn is_idle(&self, state: &str) -> bool {
+        self.lock().get(state).is_some_and(|waiter| waiter.at_it == 0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Waiter>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct AtIt<'a> {
+    waiting: &'a Waiting,
+    state: &'a str,
+}
+
+impl Drop for AtIt<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.lock();
+        waiting
+            .get_mut(self.state)
+            .into_iter()
+            .for_each(|waiter| waiter.at_it = waiter.at_it.saturating_sub(1));
     }
 }
 
@@ -85,14 +112,15 @@ impl Service {
         state: &str,
         finishing: impl Future<Output = Result<Authorized, AuthorizeError>>,
     ) -> Result<Authorized, String> {
-        let waiting = self.waiting.take(state);
+        let _at_it = self.waiting.begin(state);
         let finished = finishing.await;
-        let is_open = finished.as_ref().is_err_and(AuthorizeError::leaves_it_open);
+        // Of two that come with one address at once, the one that finds it taken has nothing to tell.
+        let tells_nothing =
+            |error: &AuthorizeError| error.leaves_it_open() || matches!(error, AuthorizeError::UnknownState);
+        let is_over = !finished.as_ref().is_err_and(tells_nothing);
         let result = finished.map_err(|error| error.to_string());
-        match waiting {
-            Some(tell) if is_open => self.waiting.add(state.to_owned(), tell),
-            Some(tell) => drop(tell.send(result.clone())),
-            None => {}
+        if is_over && let Some(tell) = self.waiting.take(state) {
+            let _ = tell.send(result.clone());
         }
         result
     }
@@ -181,7 +209,7 @@ impl Service {
         async move {
             finished.await?;
             // Where this node is at it itself, that tells more.
-            while !self.waiting.has(&state) {
+            while !self.waiting.is_idle(&state) {
                 tokio::time::sleep(LOOK).await;
             }
             let remark =
