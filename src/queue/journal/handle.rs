@@ -68,9 +68,9 @@ impl Journal {
     /// Appends a record; answers where it lies once it is as durable as asked.
     ///
     /// # Errors
-    /// Where it could not be written or synced. A record that was to be `Synced` or `Copied` then does not count, though after a
-    /// crash it may be found. One that was to be `Written` is tried in a new segment too, and waits for a disk that fails
-    /// to take it again: up to 4 MiB of them do.
+    /// Where it could not be written or synced. A record that was to be `Synced` or `Copied` then does not count, though
+    /// after a crash it may be found. One that was to be `Written` is tried in a new segment too, and waits for a disk that
+    /// fails to take it again: up to 4 MiB of them do.
     pub async fn append(&self, octets: impl Into<Octets>, durability: Durability) -> io::Result<Place> {
         let (octets, (answer, answered)) = (octets.into(), oneshot::channel());
         self.send(Job::Append { octets, durability, answer })?;
